@@ -1,0 +1,335 @@
+//! Lock files, read into one model that does not tell which tool wrote them.
+//!
+//! Each format has a file with private wire types, turned into [`Lock`] by parsing, not validated later.
+//! Invariant: every edge of a [`Lock`] points at packages of that lock, every name is normalised, every
+//! wheel file name is parsed, and no two packages have the same name, version and source.
+
+mod uv;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Diagnose, ExitStatus, FileError};
+use crate::packaging::{ExtraName, GroupName, Marker, PackageName, Version, VersionSpecifiers, WheelFilename};
+
+/// Which tool's format a lock has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockKind {
+    /// `uv.lock`.
+    Uv,
+}
+
+/// A position in [`Lock::packages`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageIndex(pub usize);
+
+/// A lock: a graph of packages with everything that is known of where to get them.
+#[derive(Debug)]
+pub struct Lock {
+    /// The format it was read from.
+    pub kind: LockKind,
+    /// The Python versions it was made for.
+    pub requires_python: VersionSpecifiers,
+    /// If not empty, one of these has to hold for the target.
+    pub environments: Vec<Marker>,
+    /// Sets of extras and groups of which at most one may be active.
+    pub conflicts: Vec<Vec<ConflictItem>>,
+    /// All packages.
+    pub packages: Vec<Package>,
+    /// The projects that the lock was made for: workspace members, or the only project.
+    pub members: Vec<PackageIndex>,
+    /// Requirements and groups of a workspace root that is not a project itself.
+    pub workspace_requirements: Vec<Edge>,
+    /// See [`Lock::workspace_requirements`].
+    pub workspace_groups: BTreeMap<GroupName, Vec<Edge>>,
+    /// Every patch release that some marker names: between two of them, no marker changes its value.
+    pub patch_releases: BTreeSet<(u8, u8, u32)>,
+}
+
+/// One package of a lock.
+#[derive(Debug)]
+pub struct Package {
+    /// Normalised name.
+    pub name: PackageName,
+    /// Absent for source trees whose version is dynamic.
+    pub version: Option<Version>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Among packages of one name, those of the fork that holds for the target; empty: all targets.
+    pub fork_markers: Vec<Marker>,
+    /// What it needs.
+    pub dependencies: Vec<Edge>,
+    /// What each of its extras needs besides.
+    pub extras: BTreeMap<ExtraName, Vec<Edge>>,
+    /// Extras that it declares, whether or not they need anything.
+    pub declared_extras: BTreeSet<ExtraName>,
+    /// What each of its dependency groups needs.
+    pub groups: BTreeMap<GroupName, Vec<Edge>>,
+    /// Its wheels, in the lock's order.
+    pub wheels: Vec<Wheel>,
+    /// Its source distribution.
+    pub sdist: Option<Sdist>,
+}
+
+/// A dependency of one package on another.
+#[derive(Debug)]
+pub struct Edge {
+    /// The packages it may mean; more than one only where a fork marker decides.
+    pub candidates: Vec<PackageIndex>,
+    /// Extras asked of the dependency.
+    pub extras: Vec<ExtraName>,
+    /// When it applies.
+    pub marker: Marker,
+}
+
+/// One member of a set of conflicting choices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictItem {
+    /// The project that the choice belongs to.
+    pub package: PackageName,
+    /// What is chosen of it.
+    pub choice: Choice,
+}
+
+/// A part of a project that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The project's own dependencies.
+    Project,
+    /// An extra.
+    Extra(ExtraName),
+    /// A dependency group.
+    Group(GroupName),
+}
+
+impl std::fmt::Display for ConflictItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.choice {
+            Choice::Project => write!(f, "package `{}`", self.package),
+            Choice::Extra(extra) => write!(f, "extra `{}[{extra}]`", self.package),
+            Choice::Group(group) => write!(f, "group `{}:{group}`", self.package),
+        }
+    }
+}
+
+/// Where a package comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// An index, by URL or directory.
+    Registry(String),
+    /// A git repository: URL with query and the commit as fragment.
+    Git(String),
+    /// A wheel or source distribution at a URL.
+    Url(String),
+    /// A wheel or source distribution in a file, relative to the lock.
+    File(PathBuf),
+    /// A source tree, relative to the lock.
+    Directory(PathBuf),
+    /// A source tree that is installed as a link by the lock's tool, relative to the lock.
+    Editable(PathBuf),
+    /// A source tree of which only the dependencies are installed.
+    Virtual(PathBuf),
+}
+
+impl Source {
+    /// The name that `plan` prints.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Registry(_) => "registry",
+            Self::Git(_) => "git",
+            Self::Url(_) => "url",
+            Self::File(_) => "path",
+            Self::Directory(_) => "directory",
+            Self::Editable(_) => "editable",
+            Self::Virtual(_) => "virtual",
+        }
+    }
+}
+
+/// Where an archive can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// At a URL.
+    Url(String),
+    /// In a file, relative to the lock's directory or absolute.
+    Path(PathBuf),
+}
+
+/// A hash that a lock promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hash {
+    /// Which function.
+    pub algorithm: HashAlgorithm,
+    /// Lower-case hexadecimal.
+    pub hex: String,
+}
+
+/// Hash functions that are strong enough to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl std::fmt::Display for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let algorithm = match self.algorithm {
+            HashAlgorithm::Sha256 => "sha256",
+            HashAlgorithm::Sha384 => "sha384",
+            HashAlgorithm::Sha512 => "sha512",
+        };
+        write!(f, "{algorithm}:{}", self.hex)
+    }
+}
+
+impl std::str::FromStr for Hash {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, hex) = text.split_once(':').ok_or_else(|| format!("hash `{text}` has no algorithm"))?;
+        let (algorithm, length) = match name {
+            "sha256" => (HashAlgorithm::Sha256, 64),
+            "sha384" => (HashAlgorithm::Sha384, 96),
+            "sha512" => (HashAlgorithm::Sha512, 128),
+            _ => return Err(format!("hash algorithm `{name}` is not one of sha256, sha384, sha512")),
+        };
+        if hex.len() != length || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("hash `{text}` does not have {length} hexadecimal digits"));
+        }
+        Ok(Self { algorithm, hex: hex.to_ascii_lowercase() })
+    }
+}
+
+/// A wheel of a package.
+#[derive(Debug, Clone)]
+pub struct Wheel {
+    /// The file name as it stands in the lock.
+    pub file: String,
+    /// The same, parsed.
+    pub filename: WheelFilename,
+    /// Where it is.
+    pub location: Location,
+    /// What it hashes to; some indexes publish none.
+    pub hash: Option<Hash>,
+    /// Its length in bytes, if the lock says.
+    pub size: Option<u64>,
+}
+
+/// A source distribution of a package.
+#[derive(Debug, Clone)]
+pub struct Sdist {
+    /// The file name as it stands in the lock.
+    pub file: String,
+    /// Where it is; `None` where the lock only has a hash.
+    pub location: Option<Location>,
+    /// What it hashes to.
+    pub hash: Option<Hash>,
+    /// Its length in bytes, if the lock says.
+    pub size: Option<u64>,
+}
+
+/// Why a lock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// There is none.
+    #[error("no lock file in `{0}` or a directory above it")]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("cannot read lock `{path}`")]
+    Read {
+        /// The lock.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
+    /// It is not TOML, or lacks what every lock has.
+    #[error("lock `{path}` is malformed")]
+    Malformed {
+        /// The lock.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// Its version is not one that this program knows.
+    #[error("lock `{path}` has version {found}, expected version {expected}")]
+    Version {
+        /// The lock.
+        path: PathBuf,
+        /// The version in the file.
+        found: String,
+        /// The versions that are read.
+        expected: &'static str,
+    },
+    /// It contradicts itself.
+    #[error("lock `{path}`: {reason}")]
+    Inconsistent {
+        /// The lock.
+        path: PathBuf,
+        /// What does not fit, with the package's name.
+        reason: String,
+    },
+}
+
+impl Diagnose for LockError {
+    fn exit_status(&self) -> ExitStatus {
+        ExitStatus::Project
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => Some("make one with `uv lock`, or name the project with `--project DIR`".into()),
+            Self::Version { .. } => {
+                Some("update `bundle`, or write the lock again with a version of its tool that is supported".into())
+            }
+            Self::Malformed { .. } | Self::Inconsistent { .. } => {
+                Some("was it cut short, or merged by hand? `uv lock` writes it anew".into())
+            }
+            Self::Read { .. } => None,
+        }
+    }
+}
+
+/// A lock file on disk.
+#[derive(Debug)]
+pub struct LockFile {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// What it says.
+    pub lock: Lock,
+}
+
+impl LockFile {
+    /// The directory that the lock's paths are relative to.
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Finds the lock beside a project, or beside the workspace that the project is a member of.
+    pub fn find(project: &Path) -> Result<Self, LockError> {
+        project
+            .ancestors()
+            .map(|directory| directory.join("uv.lock"))
+            .find(|path| path.is_file())
+            .ok_or_else(|| LockError::Missing(project.to_owned()))
+            .and_then(Self::read)
+    }
+
+    /// Reads a lock of any known format.
+    pub fn read(path: PathBuf) -> Result<Self, LockError> {
+        let text = match fs_err::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
+            }
+        };
+        let lock = uv::parse(&text, &path)?;
+        Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
+    }
+}

@@ -1,0 +1,514 @@
+//! `uv.lock`: TOML, `version = 1`, any revision.
+//!
+//! The format is uv's own; unknown keys are ignored because revisions only add. Locks of July 2024 have
+//! `[[distribution]]` for `[[package]]` and are read too.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{
+    Choice, ConflictItem, Edge, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Source, Wheel,
+};
+use crate::packaging::{
+    ExtraName, GroupName, Marker, PackageName, Version, VersionSpecifiers, WheelFilename, parse_marker,
+};
+
+/// The only schema version there is.
+const VERSION: i64 = 1;
+
+/// Read first, so that an unknown version is reported as such and not as a parse error.
+#[derive(Deserialize)]
+struct VersionWire {
+    version: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct LockWire {
+    #[serde(default)]
+    requires_python: Option<VersionSpecifiers>,
+    #[serde(default)]
+    supported_markers: Vec<String>,
+    #[serde(default)]
+    conflicts: Vec<Vec<ConflictWire>>,
+    #[serde(default)]
+    manifest: ManifestWire,
+    #[serde(default, rename = "package", alias = "distribution")]
+    packages: Vec<PackageWire>,
+}
+
+#[derive(Deserialize)]
+struct ConflictWire {
+    package: PackageName,
+    extra: Option<ExtraName>,
+    group: Option<GroupName>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+struct ManifestWire {
+    #[serde(default)]
+    members: Vec<PackageName>,
+    #[serde(default)]
+    requirements: Vec<RequirementWire>,
+    #[serde(default)]
+    dependency_groups: BTreeMap<GroupName, Vec<RequirementWire>>,
+}
+
+#[derive(Deserialize)]
+struct RequirementWire {
+    name: PackageName,
+    #[serde(default)]
+    extras: Vec<ExtraName>,
+    marker: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct PackageWire {
+    name: PackageName,
+    version: Option<Version>,
+    source: SourceWire,
+    #[serde(default)]
+    resolution_markers: Vec<String>,
+    #[serde(default)]
+    dependencies: Vec<DependencyWire>,
+    #[serde(default)]
+    optional_dependencies: BTreeMap<ExtraName, Vec<DependencyWire>>,
+    #[serde(default, alias = "dependency-groups")]
+    dev_dependencies: BTreeMap<GroupName, Vec<DependencyWire>>,
+    #[serde(default)]
+    metadata: MetadataWire,
+    #[serde(default)]
+    wheels: Vec<WheelWire>,
+    sdist: Option<SdistWire>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+struct MetadataWire {
+    #[serde(default)]
+    provides_extras: BTreeSet<ExtraName>,
+}
+
+/// One key says which kind it is; the oldest locks have `kind+location` in a string.
+#[derive(Deserialize, Clone, PartialEq)]
+#[serde(untagged)]
+enum SourceWire {
+    Table(SourceTableWire),
+    Text(String),
+}
+
+#[derive(Deserialize, Clone, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum SourceTableWire {
+    Registry(String),
+    Git(String),
+    Url(String),
+    Path(PathBuf),
+    Directory(PathBuf),
+    Editable(PathBuf),
+    Virtual(PathBuf),
+    #[serde(untagged)]
+    DirectUrl { url: String },
+}
+
+#[derive(Deserialize)]
+struct DependencyWire {
+    name: PackageName,
+    version: Option<Version>,
+    source: Option<SourceWire>,
+    #[serde(default)]
+    extra: ExtrasWire,
+    marker: Option<String>,
+}
+
+/// A list; the oldest locks have a single name.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ExtrasWire {
+    Many(Vec<ExtraName>),
+    One(ExtraName),
+}
+
+impl Default for ExtrasWire {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct WheelWire {
+    url: Option<String>,
+    path: Option<PathBuf>,
+    filename: Option<String>,
+    hash: Option<String>,
+    size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct SdistWire {
+    url: Option<String>,
+    path: Option<PathBuf>,
+    hash: Option<String>,
+    size: Option<u64>,
+}
+
+/// Reads the text of a `uv.lock`; `path` is only named in errors.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
+    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
+    let VersionWire { version } = toml::from_str(text).map_err(malformed)?;
+    if version != VERSION {
+        return Err(LockError::Version { path: path.to_owned(), found: version.to_string(), expected: "1" });
+    }
+    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    Reader::default().lock(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+/// Name, version and source: what identifies a package.
+type Identity = (PackageName, Option<Version>, Source);
+
+/// What is shared while one lock is read.
+#[derive(Default)]
+struct Reader {
+    /// Large locks repeat few distinct markers tens of thousands of times.
+    markers: HashMap<String, Marker>,
+    patch_releases: BTreeSet<(u8, u8, u32)>,
+    by_name: HashMap<PackageName, Vec<PackageIndex>>,
+    identities: Vec<Identity>,
+}
+
+impl Reader {
+    fn lock(mut self, wire: LockWire) -> Result<Lock, String> {
+        for package in &wire.packages {
+            let identity = (package.name.clone(), package.version.clone(), source(package.source.clone())?);
+            let index = PackageIndex(self.identities.len());
+            let same_name = self.by_name.entry(package.name.clone()).or_default();
+            if same_name.iter().any(|other| self.identities[other.0] == identity) {
+                return Err(format!("package `{}` stands in it twice with the same version and source", identity.0));
+            }
+            same_name.push(index);
+            self.identities.push(identity);
+        }
+
+        let members = self.members(&wire.manifest.members)?;
+        let packages =
+            wire.packages.into_iter().enumerate().map(|(index, package)| self.package(index, package)).collect::<Result<_, _>>()?;
+        let workspace_requirements = self.requirements(wire.manifest.requirements)?;
+        let workspace_groups = wire
+            .manifest
+            .dependency_groups
+            .into_iter()
+            .map(|(group, requirements)| Ok((group, self.requirements(requirements)?)))
+            .collect::<Result<_, String>>()?;
+        let environments = self.marker_list(wire.supported_markers)?;
+        let conflicts = wire.conflicts.into_iter().map(|set| set.into_iter().map(conflict_item).collect()).collect();
+        let requires_python = wire.requires_python.unwrap_or_else(VersionSpecifiers::empty);
+        note_patch_releases(&requires_python.to_string(), &mut self.patch_releases);
+        Ok(Lock {
+            kind: LockKind::Uv,
+            requires_python,
+            environments,
+            conflicts,
+            packages,
+            members,
+            workspace_requirements,
+            workspace_groups,
+            patch_releases: self.patch_releases,
+        })
+    }
+
+    /// The workspace's members. A sole member is not listed: it is the source tree at the lock itself.
+    fn members(&self, listed: &[PackageName]) -> Result<Vec<PackageIndex>, String> {
+        if listed.is_empty() {
+            let is_root = |source: &Source| match source {
+                Source::Directory(path) | Source::Editable(path) | Source::Virtual(path) => {
+                    path.as_os_str() == "." || path.as_os_str().is_empty()
+                }
+                _ => false,
+            };
+            return Ok((0..self.identities.len())
+                .filter(|&index| is_root(&self.identities[index].2))
+                .map(PackageIndex)
+                .collect());
+        }
+        listed
+            .iter()
+            .map(|name| {
+                self.by_name
+                    .get(name)
+                    .into_iter()
+                    .flatten()
+                    .copied()
+                    .find(|index| {
+                        let source = &self.identities[index.0].2;
+                        matches!(source, Source::Directory(_) | Source::Editable(_) | Source::Virtual(_))
+                    })
+                    .ok_or_else(|| format!("workspace member `{name}` has no package in it"))
+            })
+            .collect()
+    }
+
+    fn package(&mut self, index: usize, wire: PackageWire) -> Result<Package, String> {
+        let (name, version, source) = self.identities[index].clone();
+        let dependencies = self.edges(&name, wire.dependencies)?;
+        let mut declared_extras = wire.metadata.provides_extras;
+        declared_extras.extend(wire.optional_dependencies.keys().cloned());
+        let extras = wire
+            .optional_dependencies
+            .into_iter()
+            .map(|(extra, edges)| Ok((extra, self.edges(&name, edges)?)))
+            .collect::<Result<_, String>>()?;
+        let groups = wire
+            .dev_dependencies
+            .into_iter()
+            .map(|(group, edges)| Ok((group, self.edges(&name, edges)?)))
+            .collect::<Result<_, String>>()?;
+        let wheels = wire
+            .wheels
+            .into_iter()
+            .map(|entry| wheel(entry, &name, version.as_ref(), &source))
+            .collect::<Result<_, _>>()?;
+        let sdist = wire.sdist.map(|entry| sdist(entry, &name, &source)).transpose()?;
+        let fork_markers = self.marker_list(wire.resolution_markers)?;
+        Ok(Package {
+            name,
+            version,
+            source,
+            fork_markers,
+            dependencies,
+            extras,
+            declared_extras,
+            groups,
+            wheels,
+            sdist,
+        })
+    }
+
+    fn edges(&mut self, parent: &PackageName, wires: Vec<DependencyWire>) -> Result<Vec<Edge>, String> {
+        wires.into_iter().map(|wire| self.edge(parent, wire)).collect()
+    }
+
+    fn edge(&mut self, parent: &PackageName, wire: DependencyWire) -> Result<Edge, String> {
+        let wanted_source = wire.source.map(source).transpose()?;
+        let named = self.by_name.get(&wire.name).map_or(&[][..], Vec::as_slice);
+        // An edge names version and source only where the name alone is not enough; then both count,
+        // and an edge without a version means the package without one.
+        let candidates: Vec<PackageIndex> = named
+            .iter()
+            .copied()
+            .filter(|index| {
+                let (_, version, source) = &self.identities[index.0];
+                wanted_source.as_ref().is_none_or(|wanted| wanted == source)
+                    && (wire.version.is_none() && (named.len() == 1 || version.is_none()) || wire.version == *version)
+            })
+            .collect();
+        let [only] = candidates.as_slice() else {
+            let problem = if candidates.is_empty() { "is not in it" } else { "could be several packages" };
+            let version = wire.version.map_or_else(String::new, |version| format!(" {version}"));
+            return Err(format!("dependency `{}{version}` of package `{parent}` {problem}", wire.name));
+        };
+        let extras = match wire.extra {
+            ExtrasWire::Many(extras) => extras,
+            ExtrasWire::One(extra) => vec![extra],
+        };
+        Ok(Edge { candidates: vec![*only], extras, marker: self.marker(wire.marker)? })
+    }
+
+    fn requirements(&mut self, wires: Vec<RequirementWire>) -> Result<Vec<Edge>, String> {
+        wires
+            .into_iter()
+            .map(|wire| {
+                let candidates = self.by_name.get(&wire.name).cloned().unwrap_or_default();
+                if candidates.is_empty() {
+                    return Err(format!("requirement `{}` of the workspace is not in it", wire.name));
+                }
+                Ok(Edge { candidates, extras: wire.extras, marker: self.marker(wire.marker)? })
+            })
+            .collect()
+    }
+
+    fn marker_list(&mut self, texts: Vec<String>) -> Result<Vec<Marker>, String> {
+        texts.into_iter().map(|text| self.marker(Some(text))).collect()
+    }
+
+    fn marker(&mut self, text: Option<String>) -> Result<Marker, String> {
+        let Some(text) = text else { return Ok(Marker::TRUE) };
+        if let Some(marker) = self.markers.get(&text) {
+            return Ok(*marker);
+        }
+        let marker =
+            parse_marker(&text).map_err(|reason| format!("marker `{text}` cannot be understood: {reason}"))?;
+        note_patch_releases(&text, &mut self.patch_releases);
+        self.markers.insert(text, marker);
+        Ok(marker)
+    }
+}
+
+/// Adds every `X.Y.Z` in a text. More than there are do no harm: each only splits a range in two.
+fn note_patch_releases(text: &str, releases: &mut BTreeSet<(u8, u8, u32)>) {
+    for word in text.split(|character: char| !character.is_ascii_alphanumeric() && character != '.') {
+        let mut parts = word.splitn(3, '.');
+        let (Some(major), Some(minor), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if let (Ok(major), Ok(minor), Ok(patch)) = (major.parse(), minor.parse(), rest[..digits].parse()) {
+            releases.insert((major, minor, patch));
+        }
+    }
+}
+
+fn conflict_item(wire: ConflictWire) -> ConflictItem {
+    let choice = match (wire.extra, wire.group) {
+        (Some(extra), _) => Choice::Extra(extra),
+        (None, Some(group)) => Choice::Group(group),
+        (None, None) => Choice::Project,
+    };
+    ConflictItem { package: wire.package, choice }
+}
+
+fn source(wire: SourceWire) -> Result<Source, String> {
+    Ok(match wire {
+        SourceWire::Table(table) => match table {
+            SourceTableWire::Registry(location) => Source::Registry(location),
+            SourceTableWire::Git(url) => Source::Git(url),
+            SourceTableWire::Url(url) | SourceTableWire::DirectUrl { url } => Source::Url(url),
+            SourceTableWire::Path(path) => Source::File(path),
+            SourceTableWire::Directory(path) => Source::Directory(path),
+            SourceTableWire::Editable(path) => Source::Editable(path),
+            SourceTableWire::Virtual(path) => Source::Virtual(path),
+        },
+        SourceWire::Text(text) => match text.split_once('+') {
+            Some(("registry", location)) => Source::Registry(location.to_owned()),
+            Some(("git", url)) => Source::Git(url.to_owned()),
+            Some(("direct", url)) => Source::Url(url.to_owned()),
+            Some(("path", path)) => Source::File(path.into()),
+            Some(("directory", path)) => Source::Directory(path.into()),
+            Some(("editable", path)) => Source::Editable(path.into()),
+            Some(("virtual", path)) => Source::Virtual(path.into()),
+            _ => return Err(format!("source `{text}` is of no known kind")),
+        },
+    })
+}
+
+/// Where an archive is: at its own URL, or in a file relative to a local index or to the lock.
+fn location(url: Option<String>, path: Option<PathBuf>, source: &Source) -> Option<Location> {
+    if let Some(url) = url {
+        return Some(Location::Url(url));
+    }
+    match (path, source) {
+        (Some(path), Source::Registry(index)) => Some(Location::Path(file_url_path(index).join(path))),
+        (Some(path), _) => Some(Location::Path(path)),
+        (None, Source::Url(url)) => Some(Location::Url(url.clone())),
+        (None, Source::File(path)) => Some(Location::Path(path.clone())),
+        (None, _) => None,
+    }
+}
+
+/// A local index is a directory, as a path or as a `file:` URL.
+fn file_url_path(index: &str) -> PathBuf {
+    url::Url::parse(index)
+        .ok()
+        .filter(|url| url.scheme() == "file")
+        .and_then(|url| url.to_file_path().ok())
+        .unwrap_or_else(|| index.into())
+}
+
+/// The last segment of a URL or path, percent-decoded for URLs.
+fn file_name(location: &Location) -> Option<String> {
+    match location {
+        Location::Url(url) => {
+            let path = url.split(['?', '#']).next()?;
+            let segment = path.rsplit('/').next().filter(|segment| !segment.is_empty())?;
+            Some(percent_encoding::percent_decode_str(segment).decode_utf8().ok()?.into_owned())
+        }
+        Location::Path(path) => Some(path.file_name()?.to_str()?.to_owned()),
+    }
+}
+
+fn hash(text: Option<String>, name: &PackageName) -> Result<Option<Hash>, String> {
+    text.map(|text| text.parse().map_err(|reason| format!("package `{name}`: {reason}"))).transpose()
+}
+
+fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {
+    let no_name = || format!("a wheel of package `{name}` has neither `url` nor `path` nor `filename`");
+    let location = location(wire.url, wire.path, source);
+    let file = match wire.filename {
+        Some(filename) => filename,
+        None => location.as_ref().and_then(file_name).ok_or_else(no_name)?,
+    };
+    // A file in a git repository has no location of its own; the repository is the package's source.
+    let location = location.unwrap_or_else(|| Location::Path(PathBuf::from(&file)));
+    let filename: WheelFilename =
+        file.parse().map_err(|error| format!("wheel `{file}` of package `{name}` has no valid name: {error}"))?;
+    if filename.name != *name {
+        return Err(format!("wheel `{file}` stands under package `{name}`"));
+    }
+    if let Some(version) = version
+        && filename.version != *version
+        && filename.version.clone().without_local() != *version
+        && filename.version != version.clone().without_local()
+    {
+        return Err(format!("wheel `{file}` stands under version {version} of package `{name}`"));
+    }
+    Ok(Wheel { file, filename, location, hash: hash(wire.hash, name)?, size: wire.size })
+}
+
+fn sdist(wire: SdistWire, name: &PackageName, source: &Source) -> Result<Sdist, String> {
+    let location = location(wire.url, wire.path, source);
+    let file = location.as_ref().and_then(file_name).unwrap_or_else(|| format!("{name} (source)"));
+    Ok(Sdist { file, location, hash: hash(wire.hash, name)?, size: wire.size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Lock, LockError> {
+        parse(text, Path::new("uv.lock"))
+    }
+
+    #[test]
+    fn another_version_is_reported_as_such() {
+        let error = parse_text("version = 9\nwhatever = true\n").expect_err("unknown version");
+        assert_eq!(error.to_string(), "lock `uv.lock` has version 9, expected version 1");
+    }
+
+    #[test]
+    fn edges_that_lead_nowhere_are_refused() {
+        let error = parse_text(
+            r#"
+            version = 1
+            [[package]]
+            name = "a"
+            version = "1"
+            source = { virtual = "." }
+            dependencies = [{ name = "b" }]
+            "#,
+        )
+        .expect_err("dangling");
+        assert_eq!(error.to_string(), "lock `uv.lock`: dependency `b` of package `a` is not in it");
+    }
+
+    #[test]
+    fn duplicates_are_refused() {
+        let package = "[[package]]\nname = \"a\"\nversion = \"1\"\nsource = { virtual = \".\" }\n";
+        let error = parse_text(&format!("version = 1\n{package}{package}")).expect_err("duplicate");
+        assert!(error.to_string().contains("package `a` stands in it twice"), "{error}");
+    }
+
+    #[test]
+    fn patch_releases_are_found_in_markers() {
+        let mut found = BTreeSet::new();
+        note_patch_releases("python_full_version < '3.11.3' or python_full_version == '3.12.0rc1'", &mut found);
+        note_patch_releases("python_version < '3.11' and platform_release == '6.1.0-18-amd64'", &mut found);
+        assert_eq!(found, BTreeSet::from([(3, 11, 3), (3, 12, 0), (6, 1, 0)]));
+    }
+
+    #[test]
+    fn file_names_are_decoded() {
+        let url = Location::Url("https://index.test/torch-2.9.1%2Bcpu-cp311-cp311-linux_x86_64.whl#sha256=0".into());
+        assert_eq!(file_name(&url).as_deref(), Some("torch-2.9.1+cpu-cp311-cp311-linux_x86_64.whl"));
+    }
+}

@@ -1,0 +1,223 @@
+//! The vocabulary of Python packaging, and the one place that knows where it comes from.
+//!
+//! Version order, markers, tags, wheel file names and name normalisation are uv's own crates. They make no
+//! promise of stability, so the rest of the program uses only what this module exports.
+
+use std::str::FromStr;
+
+pub use uv_distribution_filename::WheelFilename;
+pub use uv_normalize::{ExtraName, GroupName, PackageName};
+pub use uv_pep440::{Version, VersionSpecifiers};
+pub use uv_pep508::{MarkerEnvironment, MarkerTree as Marker};
+pub use uv_platform_tags::{Tags, TagsError};
+
+use bundle_launcher::{Libc, LibcFamily};
+use uv_pep508::MarkerEnvironmentBuilder;
+use uv_platform_tags::{
+    AbiTag, Arch as TagArch, IncompatibleTag, LanguageTag, Os, Platform as TagPlatform, PlatformTag, TagCompatibility,
+    TagPriority, TagsOptions,
+};
+
+use crate::platform::{Arch, Platform};
+
+/// Parses an environment marker such as `python_full_version < '3.11.3'`.
+pub fn parse_marker(text: &str) -> Result<Marker, String> {
+    Marker::from_str(text).map_err(|error| error.message.to_string())
+}
+
+/// The tags that an interpreter on a platform accepts, best first.
+pub fn tags_for(platform: &Platform, python: (u8, u8), free_threaded: bool) -> Result<Tags, TagsError> {
+    let Libc { family, major, minor } = platform.libc;
+    let os = match family {
+        LibcFamily::Glibc => Os::Manylinux { major, minor },
+        LibcFamily::Musl => Os::Musllinux { major, minor },
+    };
+    let arch = match platform.arch {
+        Arch::X86_64 => TagArch::X86_64,
+        Arch::Aarch64 => TagArch::Aarch64,
+    };
+    let options = TagsOptions {
+        manylinux_compatible: true,
+        gil_disabled: free_threaded,
+        debug_enabled: false,
+        is_cross: true,
+    };
+    Tags::from_env(TagPlatform::new(os, arch), python, "cpython", python, options)
+}
+
+/// The marker environment of CPython `major.minor.patch` on Linux.
+///
+/// `platform_release` and `platform_version` describe a kernel that nobody knows yet; they are empty, as in uv.
+pub fn marker_environment(arch: Arch, (major, minor, patch): (u8, u8, u32)) -> MarkerEnvironment {
+    let full_version = format!("{major}.{minor}.{patch}");
+    MarkerEnvironment::try_from(MarkerEnvironmentBuilder {
+        implementation_name: "cpython",
+        implementation_version: &full_version,
+        os_name: "posix",
+        platform_machine: arch.name(),
+        platform_python_implementation: "CPython",
+        platform_release: "",
+        platform_system: "Linux",
+        platform_version: "",
+        python_full_version: &full_version,
+        python_version: &format!("{major}.{minor}"),
+        sys_platform: "linux",
+    })
+    .expect("three numbers make a version")
+}
+
+/// How good a wheel is for a target; greater is better.
+pub type WheelRank = (TagPriority, Option<uv_distribution_filename::BuildTag>);
+
+/// Which part of a wheel's tags keeps it from a target; ordered from the furthest miss to the nearest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Axis {
+    /// The Python version or implementation.
+    Python,
+    /// The ABI, e.g. free-threaded or not.
+    Abi,
+    /// The operating system, architecture or C library.
+    Platform,
+}
+
+impl Axis {
+    /// The name that messages and JSON use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::Abi => "abi",
+            Self::Platform => "platform",
+        }
+    }
+}
+
+/// Ranks a wheel for a set of accepted tags, or says which axis fails.
+///
+/// The rank is the wheel's best tag and then its build tag, as uv and pip order them.
+pub fn rank_wheel(wheel: &WheelFilename, tags: &Tags) -> Result<WheelRank, Axis> {
+    match wheel.compatibility(tags) {
+        TagCompatibility::Compatible(priority) => Ok((priority, wheel.build_tag().cloned())),
+        TagCompatibility::Incompatible(reason) => Err(match reason {
+            IncompatibleTag::Invalid | IncompatibleTag::Python => Axis::Python,
+            IncompatibleTag::Abi | IncompatibleTag::FreethreadedAbi | IncompatibleTag::AbiPythonVersion => Axis::Abi,
+            IncompatibleTag::Platform => Axis::Platform,
+        }),
+    }
+}
+
+/// One concrete tag of a wheel.
+type Tag<'a> = (&'a LanguageTag, &'a AbiTag, &'a PlatformTag);
+
+/// Every tag of a wheel's compressed set.
+fn expand(wheel: &WheelFilename) -> impl Iterator<Item = Tag<'_>> {
+    wheel.python_tags().iter().flat_map(move |python| {
+        wheel
+            .abi_tags()
+            .iter()
+            .flat_map(move |abi| wheel.platform_tags().iter().map(move |platform| (python, abi, platform)))
+    })
+}
+
+/// The tag by which a wheel was chosen, e.g. `cp311-cp311-manylinux_2_17_x86_64`; `None` if none fits.
+pub fn best_tag(wheel: &WheelFilename, tags: &Tags) -> Option<String> {
+    expand(wheel)
+        .filter_map(|(python, abi, platform)| match tags.compatibility_tag(python, abi, platform) {
+            TagCompatibility::Compatible(priority) => Some((priority, (python, abi, platform))),
+            TagCompatibility::Incompatible(_) => None,
+        })
+        .max_by_key(|(priority, _)| *priority)
+        .map(|(_, (python, abi, platform))| format!("{python}-{abi}-{platform}"))
+}
+
+/// What a wheel offers on the axis that fails: the tags that a report lists.
+pub fn offers(wheel: &WheelFilename, axis: Axis) -> Vec<String> {
+    match axis {
+        Axis::Python => wheel.python_tags().iter().map(ToString::to_string).collect(),
+        Axis::Abi => expand(wheel).map(|(python, abi, _)| format!("{python}-{abi}")).collect(),
+        Axis::Platform => wheel.platform_tags().iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// What a wheel ties an artifact to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WheelNeeds {
+    /// The C library and the lowest version of it that one of the wheel's tags accepts.
+    pub libc: Option<Libc>,
+    /// Whether the wheel works on one minor version of Python only.
+    pub one_python: bool,
+    /// Whether the wheel needs the free-threaded build (`true`), the usual one (`false`), or either (`None`).
+    pub free_threaded: Option<bool>,
+}
+
+/// Works out what a wheel needs at run time, from the tags of it that fit the target.
+pub fn wheel_needs(wheel: &WheelFilename, tags: &Tags) -> WheelNeeds {
+    let mut needs = WheelNeeds { libc: None, one_python: true, free_threaded: None };
+    let mut lowest: Option<Libc> = None;
+    let mut any_platform = false;
+    for (python, abi, platform) in expand(wheel) {
+        if !tags.compatibility_tag(python, abi, platform).is_compatible() {
+            continue;
+        }
+        needs.one_python &= !(matches!(abi, AbiTag::Abi3 | AbiTag::Abi3T)
+            || (matches!(abi, AbiTag::None) && matches!(python, LanguageTag::Python { minor: None, .. })));
+        needs.free_threaded = match abi {
+            AbiTag::None => needs.free_threaded,
+            _ => Some(tags.is_freethreaded()),
+        };
+        match platform {
+            PlatformTag::Any => any_platform = true,
+            _ => {
+                if let Some(libc) = libc_of(platform) {
+                    lowest = Some(lowest.map_or(libc, |lowest| lowest.min(libc)));
+                }
+            }
+        }
+    }
+    if !any_platform {
+        needs.libc = lowest;
+    }
+    needs
+}
+
+fn libc_of(tag: &PlatformTag) -> Option<Libc> {
+    let glibc = |major, minor| Some(Libc { family: LibcFamily::Glibc, major, minor });
+    match tag {
+        PlatformTag::Manylinux { major, minor, .. } => glibc(*major, *minor),
+        PlatformTag::Manylinux1 { .. } => glibc(2, 5),
+        PlatformTag::Manylinux2010 { .. } => glibc(2, 12),
+        PlatformTag::Manylinux2014 { .. } => glibc(2, 17),
+        PlatformTag::Musllinux { major, minor, .. } => {
+            Some(Libc { family: LibcFamily::Musl, major: *major, minor: *minor })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(filename: &str, platform: &str, python: (u8, u8)) -> WheelNeeds {
+        let tags = tags_for(&platform.parse().expect("platform"), python, false).expect("tags");
+        wheel_needs(&filename.parse().expect("wheel"), &tags)
+    }
+
+    #[test]
+    fn the_lowest_tag_is_the_floor() {
+        let wheel = "orjson-3.10.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+        let needs = needs(wheel, "x86_64-manylinux_2_28", (3, 11));
+        assert_eq!(needs.libc, Some(Libc { family: LibcFamily::Glibc, major: 2, minor: 17 }));
+        assert!(needs.one_python);
+        assert_eq!(needs.free_threaded, Some(false));
+    }
+
+    #[test]
+    fn pure_and_stable_abi_wheels_are_not_tied_to_one_python() {
+        let pure = needs("anyio-4.12.0-py3-none-any.whl", "x86_64-manylinux2014", (3, 11));
+        assert_eq!(pure, WheelNeeds { libc: None, one_python: false, free_threaded: None });
+        let stable = needs("pymupdf-1.25.0-cp39-abi3-manylinux2014_x86_64.whl", "x86_64-manylinux2014", (3, 11));
+        assert!(!stable.one_python);
+        let tied = needs("six-1.0-py311-none-any.whl", "x86_64-manylinux2014", (3, 11));
+        assert!(tied.one_python);
+    }
+}

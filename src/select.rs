@@ -1,0 +1,742 @@
+//! Chooses the distributions of an artifact: `Lock × Target × roots → Selection`.
+//!
+//! Pure: no I/O, no clock, no environment. The lock's graph is walked from the roots once for every patch
+//! release of Python at which some marker can change its value; a target that is a minor version gets the
+//! union of what its patch releases get. Invariant: no two selected packages have the same name, and
+//! packages are sorted by name.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use bundle_launcher::{Libc, PythonClaim, PythonRange};
+
+use crate::error::{Diagnose, ExitStatus, nearest};
+use crate::lock::{Choice, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Source, Wheel};
+use crate::packaging::{
+    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, best_tag, offers, rank_wheel,
+    wheel_needs,
+};
+use crate::platform::Platform;
+use crate::target::{PythonRequest, Target};
+
+/// Minor versions of Python 3 that an artifact's claim may cover.
+const PYTHON_3_MINORS: std::ops::RangeInclusive<u8> = 7..=30;
+
+/// glibc and musl minor versions that are tried for a report of what would fit.
+const LIBC_MINORS: std::ops::RangeInclusive<u16> = 0..=50;
+
+/// Extras or groups that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted<T> {
+    /// These, which have to exist.
+    Listed(Vec<T>),
+    /// Every one that there is.
+    All,
+}
+
+impl<T> Default for Wanted<T> {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+/// What is to be packed: projects of the lock, and which of their extras and groups.
+#[derive(Debug, Clone, Default)]
+pub struct Roots {
+    /// Projects of the lock; none means all of its members and what the workspace itself asks for.
+    pub packages: Vec<PackageName>,
+    /// Extras of these projects.
+    pub extras: Wanted<ExtraName>,
+    /// Groups of these projects.
+    pub groups: Wanted<GroupName>,
+    /// Groups that are added where they exist.
+    pub default_groups: Vec<GroupName>,
+}
+
+/// The distributions of an artifact for one target.
+#[derive(Debug)]
+pub struct Selection {
+    /// What they were chosen for.
+    pub target: Target,
+    /// Sorted by name.
+    pub packages: Vec<Selected>,
+    /// The packages that cannot be packed, sorted by name; empty if the artifact can be built.
+    pub problems: Vec<Problem>,
+    /// The interpreters for which exactly these distributions are right.
+    pub python: PythonClaim,
+    /// The C library that the chosen wheels need.
+    pub libc: Option<Libc>,
+}
+
+/// One chosen distribution.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Normalised name.
+    pub name: PackageName,
+    /// Absent for source trees whose version is dynamic.
+    pub version: Option<Version>,
+    /// Where the lock has it from.
+    pub source: Source,
+    /// Whether it was asked for, not only needed by another.
+    pub requested: bool,
+    /// What is packed of it.
+    pub distribution: Distribution,
+}
+
+/// What is packed of a package.
+#[derive(Debug, Clone)]
+pub enum Distribution {
+    /// A wheel, and the tag by which it fits.
+    Wheel(Wheel, String),
+    /// A source distribution that would have to be built.
+    Sdist(Sdist),
+    /// A source tree, relative to the lock.
+    Local(PathBuf),
+    /// A commit of a git repository.
+    Git(String),
+}
+
+impl Selected {
+    /// Whether the same thing is packed as for another target.
+    fn same_distribution(&self, other: &Self) -> bool {
+        let key = |selected: &Self| match &selected.distribution {
+            Distribution::Wheel(wheel, _) => wheel.file.clone(),
+            Distribution::Sdist(sdist) => sdist.file.clone(),
+            Distribution::Local(path) => path.display().to_string(),
+            Distribution::Git(url) => url.clone(),
+        };
+        self.name == other.name && self.source == other.source && key(self) == key(other)
+    }
+}
+
+/// A package that has nothing to pack for the target.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Normalised name.
+    pub name: PackageName,
+    /// The locked version.
+    pub version: Option<Version>,
+    /// Which part of its wheels' tags fails; `None` if it has no wheel at all.
+    pub axis: Option<Axis>,
+    /// What its wheels have on that axis, sorted.
+    pub offers: Vec<String>,
+    /// What would help.
+    pub remedy: Remedy,
+}
+
+/// What would make a package fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// The lowest platform of the same architecture and C library for which it has a wheel.
+    Platform(Platform),
+    /// The nearest Python version for which it has a wheel.
+    Python(PythonRequest),
+    /// Only a source distribution could help, and it has to be built.
+    Build,
+    /// It has nothing for this architecture and C library.
+    Nothing,
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Platform(platform) => write!(f, "--platform {platform}"),
+            Self::Python(python) => write!(f, "--python {python}"),
+            Self::Build => f.write_str("build a wheel of its source distribution and lock that"),
+            Self::Nothing => f.write_str("lock another version, or choose another platform"),
+        }
+    }
+}
+
+/// Why no selection can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// A root is not a project of the lock.
+    #[error("package `{name}` is not a project of the lock")]
+    NoSuchPackage {
+        /// What was asked for.
+        name: PackageName,
+        /// What there is.
+        members: Vec<String>,
+    },
+    /// An extra or group does not exist.
+    #[error("{kind} `{name}` does not exist in {roots}")]
+    NoSuchChoice {
+        /// `extra` or `group`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The projects that were searched.
+        roots: String,
+        /// What there is.
+        available: Vec<String>,
+    },
+    /// The target's Python is outside `requires-python`.
+    #[error("Python {python} was asked for, but the lock requires Python `{requires_python}`")]
+    Python {
+        /// The version asked for.
+        python: PythonRequest,
+        /// What the lock says.
+        requires_python: String,
+    },
+    /// None of the lock's environments holds.
+    #[error("the lock was not made for {platform} with Python {python}")]
+    Environment {
+        /// The platform asked for.
+        platform: Platform,
+        /// The version asked for.
+        python: PythonRequest,
+    },
+    /// Two choices exclude one another.
+    #[error("{0} and {1} conflict: the lock says that only one of them can be installed")]
+    Conflict(ConflictItem, ConflictItem),
+    /// Several versions of a package would be needed.
+    #[error("package `{name}` is needed in several versions: {versions}")]
+    SeveralVersions {
+        /// The package.
+        name: PackageName,
+        /// The versions, with the Python versions that need each.
+        versions: String,
+        /// Whether one exact Python version would decide it.
+        exact_python_decides: Option<PythonRequest>,
+    },
+    /// The tags of the target cannot be listed.
+    #[error("the wheel tags of {0} cannot be listed")]
+    Tags(Platform, #[source] TagsError),
+}
+
+impl Diagnose for SelectError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::NoSuchPackage { .. } | Self::NoSuchChoice { .. } | Self::Conflict(..) => ExitStatus::Project,
+            Self::Python { .. } | Self::Environment { .. } | Self::SeveralVersions { .. } | Self::Tags(..) => {
+                ExitStatus::Unfit
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSuchPackage { name, members } => Some(did_you_mean(name.as_str(), members, "the projects are")),
+            Self::NoSuchChoice { available, .. } if available.is_empty() => Some("there are none".into()),
+            Self::NoSuchChoice { name, available, .. } => Some(did_you_mean(name, available, "there are")),
+            Self::Python { .. } => Some("choose a version inside that range with `--python`".into()),
+            Self::SeveralVersions { exact_python_decides: Some(python), .. } => {
+                Some(format!("an exact version decides it, e.g. `--python {python}`"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A suggestion if one is near, else the list of what there is.
+pub fn did_you_mean(name: &str, available: &[String], introduction: &str) -> String {
+    match nearest(name, available.iter().map(String::as_str)) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => {
+            let names: Vec<String> = available.iter().map(|name| format!("`{name}`")).collect();
+            format!("{introduction} {}", names.join(", "))
+        }
+    }
+}
+
+/// Chooses the distributions for `roots` and one target.
+pub fn select(lock: &Lock, roots: &[Roots], target: Target) -> Result<Selection, SelectError> {
+    let roots = resolve_roots(lock, roots)?;
+    let tags = target.tags().map_err(|error| SelectError::Tags(target.platform, error))?;
+    let chosen = choose(lock, &roots, target, &tags)?;
+    let python = claim(lock, &roots, target, &tags, &chosen);
+    let libc = wheels_of(&chosen.packages).filter_map(|wheel| wheel_needs(&wheel.filename, &tags).libc).max();
+    Ok(Selection { target, packages: chosen.packages, problems: chosen.problems, python, libc })
+}
+
+fn wheels_of(packages: &[Selected]) -> impl Iterator<Item = &Wheel> {
+    packages.iter().filter_map(|selected| match &selected.distribution {
+        Distribution::Wheel(wheel, _) => Some(wheel),
+        _ => None,
+    })
+}
+
+/// A project to walk from, and what of it.
+#[derive(Debug)]
+struct Root {
+    package: PackageIndex,
+    extras: Vec<ExtraName>,
+    groups: Vec<GroupName>,
+}
+
+/// Where the walk begins.
+#[derive(Debug)]
+struct Start<'lock> {
+    roots: Vec<Root>,
+    /// Requirements of the workspace itself.
+    edges: Vec<&'lock Edge>,
+}
+
+fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<'lock>, SelectError> {
+    let mut start = Start { roots: Vec::new(), edges: Vec::new() };
+    for request in requested {
+        let whole_workspace = request.packages.is_empty();
+        let packages = if whole_workspace {
+            lock.members.clone()
+        } else {
+            request.packages.iter().map(|name| find_root(lock, name)).collect::<Result<_, _>>()?
+        };
+        let workspace_groups: Vec<&GroupName> =
+            if whole_workspace { lock.workspace_groups.keys().collect() } else { Vec::new() };
+        check_choices(lock, request, &packages, &workspace_groups)?;
+
+        for &index in &packages {
+            let package = &lock.packages[index.0];
+            let extras = match &request.extras {
+                Wanted::Listed(extras) => {
+                    extras.iter().filter(|extra| package.declared_extras.contains(*extra)).cloned().collect()
+                }
+                Wanted::All => package.declared_extras.iter().cloned().collect(),
+            };
+            let groups = chosen_groups(request, package.groups.keys());
+            start.roots.push(Root { package: index, extras, groups });
+        }
+        if whole_workspace {
+            start.edges.extend(&lock.workspace_requirements);
+            for group in chosen_groups(request, lock.workspace_groups.keys()) {
+                start.edges.extend(&lock.workspace_groups[&group]);
+            }
+        }
+    }
+    Ok(start)
+}
+
+fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupName>) -> Vec<GroupName> {
+    existing
+        .filter(|group| match &request.groups {
+            Wanted::Listed(groups) => groups.contains(group) || request.default_groups.contains(group),
+            Wanted::All => true,
+        })
+        .cloned()
+        .collect()
+}
+
+fn find_root(lock: &Lock, name: &PackageName) -> Result<PackageIndex, SelectError> {
+    let members = || lock.members.iter().map(|&index| &lock.packages[index.0]);
+    lock.members.iter().copied().find(|&index| lock.packages[index.0].name == *name).ok_or_else(|| {
+        SelectError::NoSuchPackage {
+            name: name.clone(),
+            members: members().map(|package| package.name.to_string()).collect(),
+        }
+    })
+}
+
+/// Every extra and group asked for by name has to exist in at least one of the roots.
+fn check_choices(
+    lock: &Lock,
+    request: &Roots,
+    packages: &[PackageIndex],
+    workspace_groups: &[&GroupName],
+) -> Result<(), SelectError> {
+    let of_roots = || packages.iter().map(|index| &lock.packages[index.0]);
+    let missing = |kind, name: String, available: BTreeSet<String>| {
+        let names: Vec<String> = of_roots().map(|package| format!("`{}`", package.name)).collect();
+        let roots = if names.is_empty() { "the workspace".into() } else { names.join(", ") };
+        SelectError::NoSuchChoice { kind, name, roots, available: available.into_iter().collect() }
+    };
+    if let Wanted::Listed(extras) = &request.extras {
+        let available: BTreeSet<&ExtraName> = of_roots().flat_map(|package| &package.declared_extras).collect();
+        if let Some(extra) = extras.iter().find(|extra| !available.contains(extra)) {
+            return Err(missing("extra", extra.to_string(), available.iter().map(ToString::to_string).collect()));
+        }
+    }
+    if let Wanted::Listed(groups) = &request.groups {
+        let mut available: BTreeSet<&GroupName> = of_roots().flat_map(|package| package.groups.keys()).collect();
+        available.extend(workspace_groups);
+        if let Some(group) = groups.iter().find(|group| !available.contains(group)) {
+            return Err(missing("group", group.to_string(), available.iter().map(ToString::to_string).collect()));
+        }
+    }
+    Ok(())
+}
+
+/// What was chosen, before anything is claimed about interpreters.
+struct Chosen {
+    packages: Vec<Selected>,
+    problems: Vec<Problem>,
+}
+
+fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result<Chosen, SelectError> {
+    let patches = target_patches(lock, target.python);
+    if patches.is_empty() {
+        return Err(SelectError::Python {
+            python: target.python,
+            requires_python: lock.requires_python.to_string(),
+        });
+    }
+    // Which patch releases reach which packages.
+    let mut reached: BTreeMap<PackageIndex, Vec<u32>> = BTreeMap::new();
+    for &patch in &patches {
+        let environment = target.environment(patch);
+        if !lock.environments.is_empty() && !lock.environments.iter().any(|marker| marker.evaluate(&environment, &[])) {
+            return Err(SelectError::Environment { platform: target.platform, python: target.python });
+        }
+        for index in reachable(lock, start, &environment)? {
+            reached.entry(index).or_default().push(patch);
+        }
+    }
+    check_single_versions(lock, &reached, target.python)?;
+
+    let requested: BTreeSet<PackageIndex> = start.roots.iter().map(|root| root.package).collect();
+    let mut chosen = Chosen { packages: Vec::new(), problems: Vec::new() };
+    for &index in reached.keys() {
+        let package = &lock.packages[index.0];
+        let (distribution, problem) = choose_distribution(package, target, tags);
+        chosen.problems.extend(problem);
+        if let Some(distribution) = distribution {
+            chosen.packages.push(Selected {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                source: package.source.clone(),
+                requested: requested.contains(&index),
+                distribution,
+            });
+        }
+    }
+    chosen.packages.sort_by(|a, b| a.name.cmp(&b.name));
+    chosen.problems.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(chosen)
+}
+
+/// Patch releases at which the lock's markers can change value, within the request and `requires-python`.
+///
+/// The first of each run of releases that no marker tells apart stands for the whole run.
+fn target_patches(lock: &Lock, python: PythonRequest) -> Vec<u32> {
+    let (major, minor) = python.version;
+    let allowed = |patch: &u32| {
+        let version = Version::new([u64::from(major), u64::from(minor), u64::from(*patch)]);
+        lock.requires_python.contains(&version)
+    };
+    match python.patch {
+        Some(patch) => Some(patch).into_iter().filter(allowed).collect(),
+        None => run_starts(lock, python.version).into_iter().filter(allowed).collect(),
+    }
+}
+
+fn run_starts(lock: &Lock, (major, minor): (u8, u8)) -> BTreeSet<u32> {
+    let named = lock.patch_releases.range((major, minor, 0)..=(major, minor, u32::MAX));
+    std::iter::once(0).chain(named.flat_map(|&(_, _, patch)| [patch, patch.saturating_add(1)])).collect()
+}
+
+fn check_single_versions(
+    lock: &Lock,
+    reached: &BTreeMap<PackageIndex, Vec<u32>>,
+    python: PythonRequest,
+) -> Result<(), SelectError> {
+    let mut by_name: BTreeMap<&PackageName, Vec<(PackageIndex, &Vec<u32>)>> = BTreeMap::new();
+    for (index, patches) in reached {
+        by_name.entry(&lock.packages[index.0].name).or_default().push((*index, patches));
+    }
+    let Some((name, entries)) = by_name.into_iter().find(|(_, entries)| entries.len() > 1) else { return Ok(()) };
+    let (major, minor) = python.version;
+    let mut versions = String::new();
+    for (position, (index, patches)) in entries.iter().enumerate() {
+        let package = &lock.packages[index.0];
+        let separator = if position == 0 { "" } else { ", " };
+        let version = package.version.as_ref().map_or_else(|| "a source tree".to_owned(), ToString::to_string);
+        let first = patches.first().copied().unwrap_or_default();
+        let _ = write!(versions, "{separator}{version} ({}, from Python {major}.{minor}.{first})", package.source.kind());
+    }
+    let disjoint = entries[0].1.iter().all(|patch| !entries[1].1.contains(patch));
+    let exact_python_decides = (disjoint && python.patch.is_none())
+        .then(|| PythonRequest { patch: entries.iter().filter_map(|(_, patches)| patches.last().copied()).max(), ..python });
+    Err(SelectError::SeveralVersions { name: name.clone(), versions, exact_python_decides })
+}
+
+/// The extras that hold in the lock's markers: names as they stand there, encoded ones included.
+type Active = BTreeSet<ExtraName>;
+
+/// Walks the graph and returns everything that is needed in one environment.
+fn reachable(
+    lock: &Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    if lock.conflicts.is_empty() {
+        return Ok(walk(lock, start, environment, &Active::new(), false).packages);
+    }
+    // Extras that edges switch on count in markers too: repeat until no new one appears, then walk for good.
+    let mut active_choices = initial_choices(lock, start);
+    check_conflicts(lock, &active_choices)?;
+    loop {
+        let active = active_choices.iter().filter_map(encode).collect();
+        let activated = walk(lock, start, environment, &active, true).activated;
+        let before = active_choices.len();
+        for choice in activated {
+            if !active_choices.contains(&choice) {
+                active_choices.push(choice);
+            }
+        }
+        if active_choices.len() == before {
+            check_conflicts(lock, &active_choices)?;
+            return Ok(walk(lock, start, environment, &active, false).packages);
+        }
+    }
+}
+
+fn initial_choices(lock: &Lock, start: &Start<'_>) -> Vec<ConflictItem> {
+    let mut choices = Vec::new();
+    for root in &start.roots {
+        let package = lock.packages[root.package.0].name.clone();
+        let item = |choice| ConflictItem { package: package.clone(), choice };
+        choices.push(item(Choice::Project));
+        choices.extend(root.extras.iter().cloned().map(|extra| item(Choice::Extra(extra))));
+        choices.extend(root.groups.iter().cloned().map(|group| item(Choice::Group(group))));
+    }
+    choices
+}
+
+fn check_conflicts(lock: &Lock, active: &[ConflictItem]) -> Result<(), SelectError> {
+    for set in &lock.conflicts {
+        let mut both = set.iter().filter(|item| active.contains(item));
+        if let (Some(first), Some(second)) = (both.next(), both.next()) {
+            return Err(SelectError::Conflict(first.clone(), second.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// How uv writes a choice into a marker: `extra == 'extra-<length of the package's name>-<package>-<extra>'`.
+fn encode(item: &ConflictItem) -> Option<ExtraName> {
+    let package = item.package.as_str();
+    let length = package.len();
+    let text = match &item.choice {
+        Choice::Project => format!("project-{length}-{package}"),
+        Choice::Extra(extra) => format!("extra-{length}-{package}-{extra}"),
+        Choice::Group(group) => format!("group-{length}-{package}-{group}"),
+    };
+    ExtraName::from_owned(text).ok()
+}
+
+struct Walked {
+    packages: BTreeSet<PackageIndex>,
+    activated: Vec<ConflictItem>,
+}
+
+/// Walks from the start along every edge whose marker holds.
+///
+/// With `edge_extras_count`, the extras that an edge asks for count as active while its own marker is judged.
+fn walk(
+    lock: &Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+    active: &Active,
+    edge_extras_count: bool,
+) -> Walked {
+    let active: Vec<ExtraName> = active.iter().cloned().collect();
+    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new() };
+    let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
+    let mut queue: VecDeque<(PackageIndex, Option<&ExtraName>)> = VecDeque::new();
+    let mut edges: Vec<&Edge> = start.edges.clone();
+    for root in &start.roots {
+        queue.push_back((root.package, None));
+        queue.extend(root.extras.iter().map(|extra| (root.package, Some(extra))));
+        edges.extend(root.groups.iter().flat_map(|group| &lock.packages[root.package.0].groups[group]));
+    }
+    loop {
+        for edge in edges.drain(..) {
+            let Some(target) = edge_target(lock, edge, environment) else { continue };
+            let package = &lock.packages[target.0];
+            let items = edge.extras.iter().map(|extra| ConflictItem {
+                package: package.name.clone(),
+                choice: Choice::Extra(extra.clone()),
+            });
+            let holds = if edge_extras_count && !edge.extras.is_empty() {
+                let with_own: Vec<ExtraName> = active.iter().cloned().chain(items.clone().filter_map(|item| encode(&item))).collect();
+                edge.marker.evaluate(environment, &with_own)
+            } else {
+                edge.marker.evaluate(environment, &active)
+            };
+            if !holds {
+                continue;
+            }
+            if edge_extras_count {
+                walked.activated.extend(items);
+            }
+            queue.push_back((target, None));
+            queue.extend(edge.extras.iter().map(|extra| (target, Some(extra))));
+        }
+        let Some(next) = queue.pop_front() else { return walked };
+        if !seen.insert(next) {
+            continue;
+        }
+        let (index, extra) = next;
+        let package = &lock.packages[index.0];
+        match extra {
+            None => {
+                walked.packages.insert(index);
+                edges.extend(&package.dependencies);
+            }
+            // An extra that the locked version does not have adds nothing, as with every installer.
+            Some(extra) => edges.extend(package.extras.get(extra).into_iter().flatten()),
+        }
+    }
+}
+
+/// Of several packages with one name, the one of the fork that the environment belongs to.
+fn edge_target(lock: &Lock, edge: &Edge, environment: &MarkerEnvironment) -> Option<PackageIndex> {
+    match edge.candidates.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|index| {
+            let forks = &lock.packages[index.0].fork_markers;
+            forks.is_empty() || forks.iter().any(|marker| marker.evaluate(environment, &[]))
+        }),
+    }
+}
+
+/// What to pack of a package, and what is wrong with that; nothing at all for projects that are only dependencies.
+fn choose_distribution(package: &Package, target: Target, tags: &Tags) -> (Option<Distribution>, Option<Problem>) {
+    match &package.source {
+        Source::Directory(path) | Source::Editable(path) => (Some(Distribution::Local(path.clone())), None),
+        Source::Virtual(_) => (None, None),
+        Source::Git(url) => (Some(Distribution::Git(url.clone())), None),
+        Source::Registry(_) | Source::Url(_) | Source::File(_) => {
+            if let Some((wheel, tag)) = best_wheel(&package.wheels, tags) {
+                return (Some(Distribution::Wheel(wheel.clone(), tag)), None);
+            }
+            let sdist = package.sdist.clone().map(Distribution::Sdist);
+            (sdist, Some(problem(package, target, tags)))
+        }
+    }
+}
+
+/// The best wheel: highest tag, then highest build tag, then the lock's order.
+fn best_wheel<'a>(wheels: &'a [Wheel], tags: &Tags) -> Option<(&'a Wheel, String)> {
+    let mut best = None;
+    for wheel in wheels {
+        if let Ok(rank) = rank_wheel(&wheel.filename, tags)
+            && best.as_ref().is_none_or(|(best_rank, _)| rank > *best_rank)
+        {
+            best = Some((rank, wheel));
+        }
+    }
+    let (_, wheel) = best?;
+    Some((wheel, best_tag(&wheel.filename, tags)?))
+}
+
+fn has_wheel(package: &Package, platform: Platform, python: PythonRequest) -> bool {
+    let target = Target { platform, python };
+    target.tags().is_ok_and(|tags| package.wheels.iter().any(|wheel| rank_wheel(&wheel.filename, &tags).is_ok()))
+}
+
+fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
+    let misses: Vec<(Axis, &Wheel)> = package
+        .wheels
+        .iter()
+        .filter_map(|wheel| Some((rank_wheel(&wheel.filename, tags).err()?, wheel)))
+        .collect();
+    // The axis on which the nearest wheel fails: a wheel that fits but for the platform is nearer than
+    // one for another Python.
+    let axis = misses.iter().map(|(axis, _)| *axis).max();
+    let mut offered = BTreeSet::new();
+    for (wheel_axis, wheel) in &misses {
+        if Some(*wheel_axis) == axis {
+            offered.extend(offers(&wheel.filename, *wheel_axis));
+        }
+    }
+    let family = target.platform.libc.family;
+    let remedy = LIBC_MINORS
+        .map(|minor| match family {
+            bundle_launcher::LibcFamily::Glibc => Platform::glibc(target.platform.arch, minor),
+            bundle_launcher::LibcFamily::Musl => Platform::musl(target.platform.arch, minor),
+        })
+        .find(|platform| has_wheel(package, *platform, target.python))
+        .map(Remedy::Platform)
+        .or_else(|| nearest_python(package, target).map(Remedy::Python))
+        .unwrap_or(if package.sdist.is_some() { Remedy::Build } else { Remedy::Nothing });
+    Problem {
+        name: package.name.clone(),
+        version: package.version.clone(),
+        axis,
+        offers: offered.into_iter().collect(),
+        remedy,
+    }
+}
+
+fn nearest_python(package: &Package, target: Target) -> Option<PythonRequest> {
+    let (major, wanted) = target.python.version;
+    PYTHON_3_MINORS
+        .map(|minor| PythonRequest { version: (major, minor), patch: None, free_threaded: target.python.free_threaded })
+        .filter(|python| has_wheel(package, target.platform, *python))
+        .min_by_key(|python| python.version.1.abs_diff(wanted))
+}
+
+/// The interpreters for which exactly the chosen distributions are right.
+fn claim(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &Chosen) -> PythonClaim {
+    let preferred = target.python.version;
+    let needs: Vec<_> = wheels_of(&chosen.packages).map(|wheel| wheel_needs(&wheel.filename, tags)).collect();
+    let mut ranges = Vec::new();
+    if needs.iter().any(|needs| needs.one_python) {
+        ranges.extend(same_patches(lock, start, target, tags, chosen));
+    } else {
+        for minor in PYTHON_3_MINORS {
+            let version = (preferred.0, minor);
+            if version == preferred {
+                ranges.extend(same_patches(lock, start, target, tags, chosen));
+                continue;
+            }
+            let other = Target { python: PythonRequest { version, patch: None, ..target.python }, ..target };
+            let same = other.tags().is_ok_and(|tags| {
+                choose(lock, start, other, &tags).is_ok_and(|other| same_distributions(&other, chosen))
+            });
+            if same {
+                let patches = target_patches(lock, other.python);
+                ranges.extend(patch_ranges(lock, version, &patches));
+            }
+        }
+    }
+    let free_threaded = needs.iter().find_map(|needs| needs.free_threaded);
+    PythonClaim { preferred, ranges, free_threaded }
+}
+
+fn same_distributions(a: &Chosen, b: &Chosen) -> bool {
+    a.packages.len() == b.packages.len()
+        && a.problems.len() == b.problems.len()
+        && a.packages.iter().zip(&b.packages).all(|(a, b)| a.same_distribution(b))
+}
+
+/// The patch releases of the target's minor version that get the chosen distributions.
+///
+/// For a minor version these are all that `requires-python` allows, because it got the union. For an exact
+/// release they are those that would have got the same.
+fn same_patches(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &Chosen) -> Vec<PythonRange> {
+    let any_patch = PythonRequest { patch: None, ..target.python };
+    let mut patches = target_patches(lock, any_patch);
+    if target.python.patch.is_some() {
+        patches.retain(|&patch| {
+            let exact = Target { python: PythonRequest { patch: Some(patch), ..target.python }, ..target };
+            choose(lock, start, exact, tags).is_ok_and(|other| same_distributions(&other, chosen))
+        });
+    }
+    patch_ranges(lock, target.python.version, &patches)
+}
+
+/// Turns the firsts of runs into ranges, joining neighbours.
+fn patch_ranges(lock: &Lock, version: (u8, u8), patches: &[u32]) -> Vec<PythonRange> {
+    let starts = run_starts(lock, version);
+    let mut ranges: Vec<PythonRange> = Vec::new();
+    for &patch in patches {
+        let next = starts.range(patch.saturating_add(1)..).next();
+        let patch_max = next.map(|next| next - 1);
+        match ranges.last_mut() {
+            Some(last) if last.patch_max.is_some_and(|maximum| maximum + 1 == patch) => last.patch_max = patch_max,
+            _ => ranges.push(PythonRange { version, patch_min: patch, patch_max }),
+        }
+    }
+    ranges
+}
+
+/// Where the bytes of a wheel or source distribution are, as `plan` prints it.
+pub fn printable_location(location: &Location) -> String {
+    match location {
+        Location::Url(url) => url.clone(),
+        Location::Path(path) => path.display().to_string(),
+    }
+}
