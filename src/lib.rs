@@ -6,10 +6,16 @@
 //! project + flags ─▶ settings ─▶ lock ─▶ select ─▶ fetch ─▶ local ─▶ pack ─▶ artifact
 //! ```
 
+pub mod cli;
 pub mod digest;
+pub mod entry_point;
 pub mod error;
+pub mod interpreter;
 pub mod lock;
 pub mod packaging;
+pub mod plan;
 pub mod platform;
+pub mod project;
 pub mod select;
+pub mod settings;
 pub mod target;

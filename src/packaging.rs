@@ -20,6 +20,31 @@ use uv_platform_tags::{
 
 use crate::platform::{Arch, Platform};
 
+/// Extras or groups that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted<T> {
+    /// These, which have to exist.
+    Listed(Vec<T>),
+    /// Every one that there is.
+    All,
+}
+
+impl<T> Default for Wanted<T> {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl<T: PartialEq> Wanted<T> {
+    /// Whether this one is asked for.
+    pub fn includes(&self, item: &T) -> bool {
+        match self {
+            Self::Listed(items) => items.contains(item),
+            Self::All => true,
+        }
+    }
+}
+
 /// Parses an environment marker such as `python_full_version < '3.11.3'`.
 pub fn parse_marker(text: &str) -> Result<Marker, String> {
     Marker::from_str(text).map_err(|error| error.message.to_string())

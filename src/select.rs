@@ -14,8 +14,8 @@ use bundle_launcher::{Libc, PythonClaim, PythonRange};
 use crate::error::{Diagnose, ExitStatus, nearest};
 use crate::lock::{Choice, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Source, Wheel};
 use crate::packaging::{
-    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, best_tag, offers, rank_wheel,
-    wheel_needs,
+    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag, offers,
+    rank_wheel, wheel_needs,
 };
 use crate::platform::Platform;
 use crate::target::{PythonRequest, Target};
@@ -25,21 +25,6 @@ const PYTHON_3_MINORS: std::ops::RangeInclusive<u8> = 7..=30;
 
 /// glibc and musl minor versions that are tried for a report of what would fit.
 const LIBC_MINORS: std::ops::RangeInclusive<u16> = 0..=50;
-
-/// Extras or groups that are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted<T> {
-    /// These, which have to exist.
-    Listed(Vec<T>),
-    /// Every one that there is.
-    All,
-}
-
-impl<T> Default for Wanted<T> {
-    fn default() -> Self {
-        Self::Listed(Vec::new())
-    }
-}
 
 /// What is to be packed: projects of the lock, and which of their extras and groups.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +36,7 @@ pub struct Roots {
     /// Groups of these projects.
     pub groups: Wanted<GroupName>,
     /// Groups that are added where they exist.
-    pub default_groups: Vec<GroupName>,
+    pub default_groups: Wanted<GroupName>,
 }
 
 /// The distributions of an artifact for one target.
@@ -93,6 +78,8 @@ pub enum Distribution {
     Sdist(Sdist),
     /// A source tree, relative to the lock.
     Local(PathBuf),
+    /// A source tree of which only the dependencies are packed, relative to the lock.
+    DependenciesOnly(PathBuf),
     /// A commit of a git repository.
     Git(String),
 }
@@ -103,7 +90,7 @@ impl Selected {
         let key = |selected: &Self| match &selected.distribution {
             Distribution::Wheel(wheel, _) => wheel.file.clone(),
             Distribution::Sdist(sdist) => sdist.file.clone(),
-            Distribution::Local(path) => path.display().to_string(),
+            Distribution::Local(path) | Distribution::DependenciesOnly(path) => path.display().to_string(),
             Distribution::Git(url) => url.clone(),
         };
         self.name == other.name && self.source == other.source && key(self) == key(other)
@@ -289,12 +276,8 @@ fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<
 
         for &index in &packages {
             let package = &lock.packages[index.0];
-            let extras = match &request.extras {
-                Wanted::Listed(extras) => {
-                    extras.iter().filter(|extra| package.declared_extras.contains(*extra)).cloned().collect()
-                }
-                Wanted::All => package.declared_extras.iter().cloned().collect(),
-            };
+            let extras =
+                package.declared_extras.iter().filter(|extra| request.extras.includes(extra)).cloned().collect();
             let groups = chosen_groups(request, package.groups.keys());
             start.roots.push(Root { package: index, extras, groups });
         }
@@ -310,10 +293,7 @@ fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<
 
 fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupName>) -> Vec<GroupName> {
     existing
-        .filter(|group| match &request.groups {
-            Wanted::Listed(groups) => groups.contains(group) || request.default_groups.contains(group),
-            Wanted::All => true,
-        })
+        .filter(|group| request.groups.includes(group) || request.default_groups.includes(group))
         .cloned()
         .collect()
 }
@@ -591,11 +571,11 @@ fn edge_target(lock: &Lock, edge: &Edge, environment: &MarkerEnvironment) -> Opt
     }
 }
 
-/// What to pack of a package, and what is wrong with that; nothing at all for projects that are only dependencies.
+/// What to pack of a package, and what is wrong with that.
 fn choose_distribution(package: &Package, target: Target, tags: &Tags) -> (Option<Distribution>, Option<Problem>) {
     match &package.source {
         Source::Directory(path) | Source::Editable(path) => (Some(Distribution::Local(path.clone())), None),
-        Source::Virtual(_) => (None, None),
+        Source::Virtual(path) => (Some(Distribution::DependenciesOnly(path.clone())), None),
         Source::Git(url) => (Some(Distribution::Git(url.clone())), None),
         Source::Registry(_) | Source::Url(_) | Source::File(_) => {
             if let Some((wheel, tag)) = best_wheel(&package.wheels, tags) {

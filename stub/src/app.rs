@@ -107,7 +107,11 @@ mod tests {
         App { name: name.into(), entry: Entry::Module(name.into()), args: vec![], env: [].into() }
     }
 
-    fn chosen(called_as: &str, arguments: &[&str], controls: &Controls) -> Result<(Option<String>, usize), ChoiceError> {
+    fn chosen(
+        called_as: &str,
+        arguments: &[&str],
+        controls: &Controls,
+    ) -> Result<(Option<String>, usize), ChoiceError> {
         let apps = [app("api"), app("worker")];
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         match choose(&apps, OsStr::new(called_as), &arguments, controls)? {
@@ -151,6 +155,9 @@ mod tests {
     #[test]
     fn help_lists_the_apps() {
         let text = help(&[app("api"), app("worker")], OsStr::new("dist/rag"));
-        assert_eq!(text, "Usage: rag APP [ARGUMENTS]...\n\nApps:\n  api     python -m api\n  worker  python -m worker\n");
+        assert_eq!(
+            text,
+            "Usage: rag APP [ARGUMENTS]...\n\nApps:\n  api     python -m api\n  worker  python -m worker\n"
+        );
     }
 }

@@ -62,13 +62,11 @@ impl Artifact {
     /// Opens the file that this process was started from.
     pub(crate) fn open() -> Result<Self, ArtifactError> {
         const SELF: &str = "/proc/self/exe";
-        match std::fs::read_link(SELF) {
-            Ok(path) => Self::read(File::open(SELF), path),
-            Err(_) => {
-                let path = own_path_without_proc().ok_or(ArtifactError::Unknown)?;
-                Self::read(File::open(&path), path)
-            }
+        if let Ok(path) = std::fs::read_link(SELF) {
+            return Self::read(File::open(SELF), path);
         }
+        let path = own_path_without_proc().ok_or(ArtifactError::Unknown)?;
+        Self::read(File::open(&path), path)
     }
 
     fn read(file: io::Result<File>, path: PathBuf) -> Result<Self, ArtifactError> {
@@ -86,8 +84,8 @@ impl Artifact {
         let mut record = vec![0; trailer.record_length as usize];
         file.read_exact_at(&mut record, trailer.record_offset).map_err(unreadable)?;
         Trailer::check_record(&bytes, &record).map_err(unusable)?;
-        let record = LaunchRecord::from_json(&record)
-            .map_err(|source| ArtifactError::Record { path: path.clone(), source })?;
+        let record =
+            LaunchRecord::from_json(&record).map_err(|source| ArtifactError::Record { path: path.clone(), source })?;
         Ok(Self { path, file, trailer, record })
     }
 }

@@ -142,10 +142,7 @@ mod tests {
         let overrides = |variables: &[(&str, &str)]| controls(variables).overrides;
         assert_eq!(overrides(&[("BUNDLE_INTERPRETER", "0")]), None);
         assert_eq!(overrides(&[("BUNDLE_INTERPRETER", "False")]), None);
-        assert_eq!(
-            overrides(&[("PEX_INTERPRETER", "1"), ("BUNDLE_SCRIPT", "uvicorn")]),
-            Some(Override::Interpreter)
-        );
+        assert_eq!(overrides(&[("PEX_INTERPRETER", "1"), ("BUNDLE_SCRIPT", "uvicorn")]), Some(Override::Interpreter));
         assert_eq!(overrides(&[("BUNDLE_MODULE", "json.tool")]), Some(Override::Module("json.tool".into())));
         assert_eq!(
             overrides(&[("PEX_MODULE", "api.main:run")]),
@@ -155,9 +152,7 @@ mod tests {
 
     #[test]
     fn python_path_does_not_leak_in_unless_it_is_preferred() {
-        let path = |variables: &[(&str, &str)]| {
-            variables.iter().copied().collect::<Environment>().child_python_path()
-        };
+        let path = |variables: &[(&str, &str)]| variables.iter().copied().collect::<Environment>().child_python_path();
         assert_eq!(path(&[("PYTHONPATH", "/a")]), None);
         assert_eq!(path(&[("PYTHONPATH", "/a"), ("PEX_INHERIT_PATH", "prefer")]), Some("/a".into()));
         assert_eq!(path(&[("PYTHONPATH", "/a"), ("BUNDLE_EXTRA_SYS_PATH", "/x:/y")]), Some("/x:/y".into()));

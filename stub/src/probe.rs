@@ -7,6 +7,7 @@
 //! Invariant: a memo is believed only while both files are what they were when it was written.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -58,7 +59,10 @@ pub(crate) struct HexPath(pub(crate) PathBuf);
 
 impl From<HexPath> for String {
     fn from(path: HexPath) -> Self {
-        path.0.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        path.0.as_os_str().as_bytes().iter().fold(Self::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -101,13 +105,6 @@ pub(crate) enum ProbeError {
     Silent,
     #[error("is no Python 3 that works: {0}")]
     Failed(String),
-}
-
-impl ProbeError {
-    /// Whether the file would answer likewise the next time.
-    fn lasts(&self) -> bool {
-        matches!(self, Self::Failed(_))
-    }
 }
 
 /// Whether memos may answer.
@@ -162,9 +159,8 @@ pub(crate) fn ask(
         Ok(facts) => std::fs::metadata(&facts.base.0)
             .ok()
             .map(|metadata| Outcome::Facts { facts: facts.clone(), base_identity: Identity::from(&metadata) }),
-        Err(ProbeError::Failed(reason)) if facts.as_ref().is_err_and(ProbeError::lasts) => {
-            Some(Outcome::Failed(reason.clone()))
-        }
+        // The other errors are the machine's, not the file's: they may be gone the next time.
+        Err(ProbeError::Failed(reason)) => Some(Outcome::Failed(reason.clone())),
         Err(_) => None,
     };
     if let Some(outcome) = outcome

@@ -97,7 +97,7 @@ impl std::fmt::Display for Libc {
     }
 }
 
-/// The interpreters an artifact runs on: CPython of one of the ranges.
+/// The interpreters an artifact runs on: `CPython` of one of the ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonClaim {
     /// The version it was built for (major, minor): looked for first.
@@ -180,6 +180,7 @@ impl LaunchRecord {
     }
 
     /// Writes the record as compact JSON.
+    #[expect(clippy::missing_panics_doc, reason = "it does not panic: every key is a string")]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a launch record has only string keys")
     }

@@ -4,8 +4,9 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Says what was decided and how long each step took, if it was asked for.
@@ -46,6 +47,15 @@ pub(crate) fn failure(error: &dyn Error, hint: Option<&str>) {
 fn write_line(line: fmt::Arguments<'_>) {
     // One write for each line, so that lines of processes that start together do not mix.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Returns a line for each path and why it was refused, each with a newline before it.
+pub(crate) fn refusals(refused: &[(PathBuf, impl fmt::Display)]) -> String {
+    let mut text = String::new();
+    for (path, reason) in refused {
+        let _ = write!(text, "\n  `{}` {reason}", path.display());
+    }
+    text
 }
 
 /// A number of bytes as people read it: `52.4 MB`.

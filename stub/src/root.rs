@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use crate::environment::{Controls, Environment};
-use crate::report::Log;
+use crate::report::{Log, refusals};
 
 /// Version of the layout below the root.
 const LAYOUT: &str = "1";
@@ -31,7 +31,7 @@ pub(crate) struct Root {
 
 /// No directory can be used as root.
 #[derive(Debug, thiserror::Error)]
-#[error("no directory can hold the unpacked packages:{}", list(.refused))]
+#[error("no directory can hold the unpacked packages:{}", refusals(.refused))]
 pub(crate) struct RootError {
     refused: Vec<(PathBuf, Refusal)>,
 }
@@ -41,10 +41,6 @@ impl RootError {
     pub(crate) fn hint(&self) -> String {
         "set `BUNDLE_ROOT` to a directory that belongs to this user, is writable and not mounted `noexec`".into()
     }
-}
-
-fn list(refused: &[(PathBuf, Refusal)]) -> String {
-    refused.iter().map(|(path, refusal)| format!("\n  `{}` {refusal}", path.display())).collect()
 }
 
 /// Why a directory cannot be used as root.
@@ -193,8 +189,10 @@ mod tests {
     fn order_of_candidates() {
         let environment: Environment = [("XDG_CACHE_HOME", "/x"), ("HOME", "/home/me")].into_iter().collect();
         let controls = Controls { root: Some("/r".into()), ..Controls::default() };
-        let paths: Vec<_> =
-            candidates(&environment, &controls, 7).into_iter().map(|candidate| (candidate.path, candidate.shared)).collect();
+        let paths: Vec<_> = candidates(&environment, &controls, 7)
+            .into_iter()
+            .map(|candidate| (candidate.path, candidate.shared))
+            .collect();
         let expected = [
             ("/r", false),
             ("/x/bundle", false),

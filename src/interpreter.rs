@@ -1,0 +1,50 @@
+//! Python interpreters on this machine: for choosing a default version, and for running build backends.
+//!
+//! Artifacts do not need any of them; the launcher finds its own where the artifact runs.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// An interpreter that was started and told its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interpreter {
+    /// What it calls itself (`sys.executable`).
+    pub path: PathBuf,
+    /// Major, minor and patch version.
+    pub version: (u8, u8, u32),
+}
+
+/// Prints the version and the path of the interpreter that runs it; fails on anything but a released CPython.
+const PROBE: &str = "import sys\nassert sys.implementation.name == 'cpython' and sys.version_info[3] == 'final'\n\
+                     print(*sys.version_info[:3], sys.executable)";
+
+/// Names under which interpreters are looked for, the exact version first.
+fn names(wanted: Option<(u8, u8)>) -> Vec<String> {
+    let exact = wanted.map(|(major, minor)| format!("python{major}.{minor}"));
+    exact.into_iter().chain(["python3".to_owned(), "python".to_owned()]).collect()
+}
+
+/// The interpreters on `PATH`: `pythonX.Y` for the wanted version, `python3`, `python`, in this order.
+pub fn on_path(wanted: Option<(u8, u8)>) -> Vec<Interpreter> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    names(wanted)
+        .iter()
+        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
+        .filter(|candidate| candidate.is_file())
+        .filter_map(|candidate| probe(&candidate))
+        .collect()
+}
+
+/// Starts an interpreter and asks for its version; `None` if it does not answer as CPython does.
+fn probe(candidate: &Path) -> Option<Interpreter> {
+    let output =
+        Command::new(candidate).args(["-I", "-S", "-c", PROBE]).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let mut words = text.trim_end().splitn(4, ' ');
+    let mut number = || words.next()?.parse::<u32>().ok();
+    let (major, minor, patch) = (number()?, number()?, number()?);
+    let path = words.next().map(OsString::from)?.into();
+    Some(Interpreter { path, version: (u8::try_from(major).ok()?, u8::try_from(minor).ok()?, patch) })
+}

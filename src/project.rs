@@ -1,0 +1,211 @@
+//! The project: its `pyproject.toml`, and how its apps are configured.
+//!
+//! Configuration is the table `[tool.bundle]` of `pyproject.toml`, or the same table in `bundle.toml`, beside
+//! the project or, for a workspace member, beside the workspace's lock. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Diagnose, ExitStatus};
+use crate::packaging::{ExtraName, GroupName, PackageName, Wanted};
+
+/// Why a project cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// The directory does not exist.
+    #[error("project `{0}` is not a directory")]
+    NoDirectory(PathBuf),
+    /// A file cannot be read.
+    #[error("cannot read the project")]
+    Read(#[source] std::io::Error),
+    /// A file is not TOML, or a key is unknown or has the wrong type.
+    #[error("`{path}` cannot be understood")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// Configuration stands in two places.
+    #[error("both `{0}` and `{1}` configure `bundle`")]
+    TwoConfigurations(PathBuf, PathBuf),
+    /// An app has several entry points.
+    #[error("app `{0}` has more than one of `script`, `entry-point` and `module`")]
+    SeveralEntryPoints(String),
+}
+
+impl Diagnose for ProjectError {
+    fn exit_status(&self) -> ExitStatus {
+        ExitStatus::Project
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoDirectory(_) => Some("name the project's directory with `--project DIR`".into()),
+            Self::TwoConfigurations(..) => Some("keep one of them".into()),
+            Self::SeveralEntryPoints(_) => Some("keep the one by which the app is started".into()),
+            Self::Read(_) | Self::Malformed { .. } => None,
+        }
+    }
+}
+
+/// A project's directory and what its files say.
+#[derive(Debug)]
+pub struct Project {
+    /// Absolute, without symbolic links.
+    pub directory: PathBuf,
+    /// `[project] name`; absent for a directory without `[project]`, such as a bare workspace root.
+    pub name: Option<PackageName>,
+    /// `[tool.uv] default-groups`.
+    pub default_groups: Wanted<GroupName>,
+    /// `.python-version`, if it names one version.
+    pub python_version: Option<String>,
+    /// How `bundle` is configured here.
+    pub configuration: Option<Configuration>,
+}
+
+/// The table `[tool.bundle]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// Platforms to build for, unless an app or the command line says otherwise.
+    #[serde(default)]
+    pub platforms: Vec<String>,
+    /// Python to build for, likewise.
+    pub python: Option<String>,
+    /// Payload paths (globs) that several packages may write; the last package by name wins.
+    #[serde(default)]
+    pub allow_overwrite: Vec<String>,
+    /// Apps by name.
+    #[serde(default)]
+    pub apps: BTreeMap<String, AppConfiguration>,
+}
+
+/// The table `[tool.bundle.apps.<name>]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AppConfiguration {
+    /// The workspace member, or the project itself, that is packed; by default the one with the app's name.
+    pub package: Option<PackageName>,
+    /// A console script of any packed distribution.
+    pub script: Option<String>,
+    /// `module:attribute`, called without arguments.
+    pub entry_point: Option<String>,
+    /// A module that is run as with `python -m`.
+    pub module: Option<String>,
+    /// Arguments put before the user's.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Environment variables set unless the caller has set them.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Extras of the package.
+    #[serde(default)]
+    pub extras: Vec<ExtraName>,
+    /// Dependency groups of the package.
+    #[serde(default)]
+    pub groups: Vec<GroupName>,
+    /// Platforms to build this app for.
+    #[serde(default)]
+    pub platforms: Vec<String>,
+    /// Python to build this app for.
+    pub python: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct PyprojectWire {
+    project: Option<ProjectWire>,
+    #[serde(default)]
+    tool: ToolWire,
+}
+
+#[derive(Deserialize)]
+struct ProjectWire {
+    name: PackageName,
+}
+
+#[derive(Deserialize, Default)]
+struct ToolWire {
+    bundle: Option<Configuration>,
+    #[serde(default)]
+    uv: UvWire,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+struct UvWire {
+    default_groups: Option<DefaultGroupsWire>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum DefaultGroupsWire {
+    Listed(Vec<GroupName>),
+    All(AllWire),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AllWire {
+    All,
+}
+
+impl Project {
+    /// Reads the project in a directory, or the nearest one above it.
+    pub fn find(directory: &Path) -> Result<Self, ProjectError> {
+        let start = directory
+            .canonicalize()
+            .ok()
+            .filter(|path| path.is_dir())
+            .ok_or_else(|| ProjectError::NoDirectory(directory.to_owned()))?;
+        let has_project = |path: &&Path| path.join("pyproject.toml").is_file() || path.join("bundle.toml").is_file();
+        let found = start.ancestors().find(has_project).unwrap_or(&start).to_owned();
+        Self::read(found)
+    }
+
+    /// Reads the project in exactly this directory, which need not have any file.
+    pub fn read(directory: PathBuf) -> Result<Self, ProjectError> {
+        let pyproject_path = directory.join("pyproject.toml");
+        let bundle_path = directory.join("bundle.toml");
+        let pyproject: PyprojectWire = read_toml(&pyproject_path)?.unwrap_or_default();
+        let separate: Option<Configuration> = read_toml(&bundle_path)?;
+        if separate.is_some() && pyproject.tool.bundle.is_some() {
+            return Err(ProjectError::TwoConfigurations(pyproject_path, bundle_path));
+        }
+        let configuration = separate.or(pyproject.tool.bundle);
+        for (name, app) in configuration.iter().flat_map(|configuration| &configuration.apps) {
+            let entry_points = [&app.script, &app.entry_point, &app.module];
+            if entry_points.into_iter().flatten().count() > 1 {
+                return Err(ProjectError::SeveralEntryPoints(name.clone()));
+            }
+        }
+        let default_groups = match pyproject.tool.uv.default_groups {
+            None => Wanted::Listed(vec!["dev".parse().expect("`dev` is a valid group name")]),
+            Some(DefaultGroupsWire::Listed(groups)) => Wanted::Listed(groups),
+            Some(DefaultGroupsWire::All(AllWire::All)) => Wanted::All,
+        };
+        let python_version = fs_err::read_to_string(directory.join(".python-version"))
+            .ok()
+            .and_then(|text| text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+        Ok(Self {
+            directory,
+            name: pyproject.project.map(|project| project.name),
+            default_groups,
+            python_version,
+            configuration,
+        })
+    }
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, ProjectError> {
+    let text = match fs_err::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ProjectError::Read(error)),
+    };
+    toml::from_str(&text)
+        .map(Some)
+        .map_err(|source| ProjectError::Malformed { path: path.to_owned(), source: Box::new(source) })
+}

@@ -1,0 +1,5 @@
+//! Tests of the real `bundle` executable from outside: projects, wheels and servers are made for each test,
+//! and what is built is started with a Python of this machine.
+
+mod plan;
+mod support;
