@@ -6,12 +6,18 @@
 //! project + flags ─▶ settings ─▶ lock ─▶ select ─▶ fetch ─▶ local ─▶ pack ─▶ artifact
 //! ```
 
+pub mod build;
+pub mod cache;
 pub mod cli;
 pub mod digest;
 pub mod entry_point;
 pub mod error;
+pub mod fetch;
+pub mod install;
 pub mod interpreter;
+pub mod local;
 pub mod lock;
+pub mod pack;
 pub mod packaging;
 pub mod plan;
 pub mod platform;
@@ -19,3 +25,6 @@ pub mod project;
 pub mod select;
 pub mod settings;
 pub mod target;
+pub mod ui;
+pub mod wheel;
+pub mod zip;

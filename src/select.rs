@@ -621,6 +621,13 @@ fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
             offered.extend(offers(&wheel.filename, *wheel_axis));
         }
     }
+    // Wheels for other systems say nothing to somebody who builds for this one, unless there are no others.
+    let arch = target.platform.arch.name();
+    let here: BTreeSet<String> =
+        offered.iter().filter(|tag| tag.contains("linux") && tag.ends_with(arch)).cloned().collect();
+    if axis == Some(Axis::Platform) && !here.is_empty() {
+        offered = here;
+    }
     let family = target.platform.libc.family;
     let remedy = LIBC_MINORS
         .map(|minor| match family {

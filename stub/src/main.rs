@@ -20,13 +20,14 @@ mod unpack;
 
 use std::convert::Infallible;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::{Choice, ChoiceError};
 use artifact::{Artifact, ArtifactError};
 use environment::{Controls, Environment};
 use interpreter::{InterpreterError, Wanted};
-use report::{Bytes, Log};
+use report::Log;
 use root::{Root, RootError};
 use start::{Start, StartError};
 use tree::Tree;
@@ -43,9 +44,10 @@ enum Failure {
     Root(#[from] RootError),
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
-    #[error("the artifact could not be unpacked into `{}`, where it needs {}", root.display(), Bytes(*needed))]
+    #[error("the artifact could not be unpacked into `{}`", root.display())]
     Unpack {
-        root: std::path::PathBuf,
+        root: PathBuf,
+        /// Size of the tree in bytes.
         needed: u64,
         #[source]
         source: UnpackError,

@@ -42,29 +42,41 @@ const LARGE: u64 = 256 << 10;
 /// Why the tree could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnpackError {
-    #[error("`{}` could not be made: {source}", path.display())]
-    Make { path: PathBuf, source: io::Error },
-    #[error("`{path}` could not be written: {source}")]
-    Write { path: String, source: io::Error },
-    #[error("the tree could not be brought to disk: {0}")]
-    Sync(io::Error),
-    #[error("the archive in the artifact is damaged: {0}")]
-    Archive(rawzip::Error),
+    #[error("`{}` could not be made", path.display())]
+    Make {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{path}` could not be written")]
+    Write {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the tree could not be brought to disk")]
+    Sync(#[source] io::Error),
+    #[error("the archive in the artifact is damaged")]
+    Archive(#[source] rawzip::Error),
     #[error("the archive in the artifact lists {expected} entries and holds {found}")]
     EntryCount { expected: u64, found: u64 },
-    #[error("the archive in the artifact is damaged: {0}")]
-    Name(TreePathError),
+    #[error("the archive in the artifact is damaged")]
+    Name(#[source] TreePathError),
     #[error("entry `{path}` cannot be unpacked: {reason}")]
     Unsupported { path: String, reason: String },
-    #[error("entry `{path}` is damaged: {damage}")]
-    Damaged { path: String, damage: Damage },
+    #[error("entry `{path}` is damaged")]
+    Damaged {
+        path: String,
+        #[source]
+        damage: Damage,
+    },
 }
 
 /// How an entry's data is not what its header says.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Damage {
-    #[error("its data cannot be read: {0}")]
-    Read(io::Error),
+    #[error("its data cannot be read")]
+    Read(#[source] io::Error),
     #[error("its compressed data makes no sense")]
     Deflate,
     #[error("its compressed data ends too early")]
@@ -486,5 +498,45 @@ impl Sink {
             return Err(Damage::Crc { expected: expected_crc, found }.into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_cannot_be_written_to_are_removed_too() {
+        let directory = std::env::temp_dir().join(format!("bundle-launcher-test-{}", std::process::id()));
+        let inner = directory.join("a/b");
+        std::fs::create_dir_all(&inner).expect("makes directories");
+        std::fs::write(inner.join("file"), b"x").expect("writes");
+        for path in [&inner, &directory.join("a")] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o500)).expect("changes the mode");
+        }
+        remove_tree(&directory).expect("removes");
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_sink_takes_no_more_than_the_size_and_checks_the_sum() {
+        let sink = || Sink {
+            file: OpenOptions::new().write(true).open("/dev/null").expect("opens"),
+            crc: crc32fast::Hasher::new(),
+            written: 0,
+            expected: 3,
+        };
+        let finish = |bytes: &[u8], crc| {
+            let mut sink = sink();
+            match sink.write(bytes).and_then(|()| sink.finish(crc)) {
+                Ok(()) => "whole".to_owned(),
+                Err(Stop::Damage(damage)) => damage.to_string(),
+                Err(Stop::Write(error)) => error.to_string(),
+            }
+        };
+        assert_eq!(finish(b"abc", 0x3524_41c2), "whole");
+        assert_eq!(finish(b"abc", 1), "got CRC-32 352441c2, expected 00000001");
+        assert_eq!(finish(b"ab", 0), "got 2 bytes, expected 3");
+        assert_eq!(finish(b"abcd", 0), "got 4 bytes, expected 3");
     }
 }

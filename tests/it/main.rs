@@ -1,5 +1,10 @@
 //! Tests of the real `bundle` executable from outside: projects, wheels and servers are made for each test,
 //! and what is built is started with a Python of this machine.
 
+mod build;
+mod fetch;
+mod local;
+mod pack;
 mod plan;
+mod start;
 mod support;

@@ -1,5 +1,6 @@
 //! What the tests share: generated wheels, a loopback server, projects with locks, and isolated runs.
 
+pub(crate) mod demo;
 pub(crate) mod project;
 pub(crate) mod python;
 pub(crate) mod run;
@@ -9,7 +10,7 @@ pub(crate) mod zip;
 
 pub(crate) use project::{Member, Package, Project};
 pub(crate) use python::python;
-pub(crate) use run::{Finished, Run, Sandbox};
+pub(crate) use run::{Finished, Sandbox};
 pub(crate) use server::{Reply, Server};
 pub(crate) use wheel::Wheel;
 

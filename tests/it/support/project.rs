@@ -438,8 +438,11 @@ impl Project {
 
     /// The lock, packages sorted as uv has them.
     fn lock(&self) -> String {
-        let mut text =
-            format!("version = 1\nrevision = 3\nrequires-python = {}\n{}", quoted(&self.requires_python), self.lock_head);
+        let mut text = format!(
+            "version = 1\nrevision = 3\nrequires-python = {}\n{}",
+            quoted(&self.requires_python),
+            self.lock_head
+        );
         let several = self.members.len() > 1 || self.members.iter().any(|member| member.directory != ".");
         if several || !self.manifest.is_empty() {
             text.push_str("\n[manifest]\n");

@@ -21,7 +21,6 @@ pub(crate) struct Wheel {
     tag: String,
     entries: Vec<Entry>,
     entry_points: String,
-    requires: Vec<String>,
     record: Record,
 }
 
@@ -69,7 +68,6 @@ impl Wheel {
             tag: "py3-none-any".into(),
             entries: Vec::new(),
             entry_points: String::new(),
-            requires: Vec::new(),
             record: Record::True,
         }
     }
@@ -98,12 +96,6 @@ impl Wheel {
             self.entry_points.push_str("[console_scripts]\n");
         }
         let _ = writeln!(self.entry_points, "{name} = {target}");
-        self
-    }
-
-    /// Adds a requirement to its metadata.
-    pub(crate) fn requires(mut self, requirement: &str) -> Self {
-        self.requires.push(requirement.into());
         self
     }
 
@@ -143,10 +135,7 @@ impl Wheel {
     /// Writes the archive.
     pub(crate) fn build(mut self) -> WheelFile {
         let dist_info = format!("{}.dist-info", self.stem());
-        let mut metadata = format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n", self.name, self.version);
-        for requirement in &self.requires {
-            let _ = writeln!(metadata, "Requires-Dist: {requirement}");
-        }
+        let metadata = format!("Metadata-Version: 2.1\nName: {}\nVersion: {}\n", self.name, self.version);
         let pure = self.tag.ends_with("-any");
         let wheel = format!(
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: {pure}\n{}",

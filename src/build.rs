@@ -1,0 +1,513 @@
+//! `bundle build`: the pipeline from a lock to artifacts.
+//!
+//! Everything that can fail without the network fails first, for all artifacts, before anything is downloaded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bundle_launcher::{App, Entry, LaunchRecord, Platform as RecordPlatform, PythonClaim, RECORD_SCHEMA};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::cache::Cache;
+use crate::cli::{BuildArgs, GlobalArgs};
+use crate::error::{Diagnose, ExitStatus, Failure};
+use crate::fetch::Fetcher;
+use crate::install::{Installed, InstalledFile, MODE_PROGRAM, install};
+use crate::local::{Builder, SourceTree};
+use crate::lock::{LockKind, Wheel};
+use crate::pack::{Artifact, Payload, check_writable, launcher};
+use crate::packaging::{PackageName, Tags, WheelFilename, wheel_needs};
+use crate::plan::{PackageWire, human_size, problems_report};
+use crate::select::{Distribution, Remedy, Selected, Selection, did_you_mean, select};
+use crate::settings::{AppSettings, EntryChoice, Unit, Workspace};
+use crate::target::Target;
+use crate::ui::{Ui, elapsed};
+use crate::wheel::{WheelError, WheelFile};
+use crate::zip::DosTime;
+
+/// Why an artifact could not be built, beyond what a single stage knows.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Packages have nothing for the target.
+    #[error("{}", unfit_message(.0))]
+    Unfit(Vec<UnfitTarget>),
+    /// A git dependency.
+    #[error("package `{0}` comes from a git repository, which cannot be packed yet")]
+    Git(PackageName),
+    /// An app's console script is in no package.
+    #[error("app `{app}` starts with script `{script}`, which no packed distribution has")]
+    NoScript {
+        /// The app.
+        app: String,
+        /// The script.
+        script: String,
+        /// Scripts that there are.
+        available: Vec<String>,
+    },
+    /// An app's module is in no package.
+    #[error("app `{app}` starts with module `{module}`, which no packed distribution has")]
+    NoModule {
+        /// The app.
+        app: String,
+        /// The module.
+        module: String,
+    },
+    /// A glob is malformed.
+    #[error("`{0}` is not a valid glob")]
+    Glob(String, #[source] globset::Error),
+    /// `SOURCE_DATE_EPOCH` is not a number.
+    #[error("`SOURCE_DATE_EPOCH` is `{0}`, expected a number of seconds since 1970")]
+    SourceDateEpoch(String),
+    /// A cached wheel turned out to be unfit.
+    #[error("package `{package}` cannot be installed")]
+    Wheel {
+        /// The package.
+        package: PackageName,
+        /// Why.
+        source: WheelError,
+    },
+}
+
+/// A target for which something is missing.
+#[derive(Debug)]
+pub struct UnfitTarget {
+    /// The target.
+    target: Target,
+    /// How many packages.
+    count: usize,
+    /// A line for each package.
+    report: String,
+    /// The one change that would satisfy all of them, if there is one.
+    remedy: Option<String>,
+}
+
+impl BuildError {
+    /// The error about selections that have problems.
+    pub fn unfit<'a>(selections: impl IntoIterator<Item = &'a Selection>) -> Self {
+        Self::Unfit(selections.into_iter().map(UnfitTarget::from).collect())
+    }
+}
+
+impl From<&Selection> for UnfitTarget {
+    fn from(selection: &Selection) -> Self {
+        let platforms = selection.problems.iter().map(|problem| match problem.remedy {
+            Remedy::Platform(platform) => Some(platform),
+            _ => None,
+        });
+        // The platforms differ in the C library's version alone, so the highest satisfies all.
+        let lowest_for_all = platforms.collect::<Option<Vec<_>>>().and_then(|platforms| platforms.into_iter().max());
+        Self {
+            target: selection.target,
+            count: selection.problems.len(),
+            report: problems_report(selection),
+            remedy: lowest_for_all.map(|platform| format!("`--platform {platform}` is the lowest that satisfies all")),
+        }
+    }
+}
+
+fn unfit_message(targets: &[UnfitTarget]) -> String {
+    let mut text = String::new();
+    for (position, unfit) in targets.iter().enumerate() {
+        let separator = if position == 0 { "" } else { "\n" };
+        let (noun, verb) = if unfit.count == 1 { ("package", "has") } else { ("packages", "have") };
+        let Target { platform, python } = unfit.target;
+        let _ = write!(text, "{separator}{} {noun} {verb} no wheel for `{platform}` with Python {python}\n{}", unfit.count, unfit.report);
+    }
+    text.trim_end().to_owned()
+}
+
+impl Diagnose for BuildError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Unfit(_) => ExitStatus::Unfit,
+            Self::Git(_) => ExitStatus::LocalBuild,
+            Self::NoScript { .. } | Self::NoModule { .. } => ExitStatus::Project,
+            Self::Glob(..) | Self::SourceDateEpoch(_) => ExitStatus::Usage,
+            Self::Wheel { source, .. } => source.exit_status(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unfit(targets) => targets.iter().find_map(|unfit| unfit.remedy.clone()).or_else(|| {
+                Some("`bundle plan --json` shows for each package what would help".into())
+            }),
+            Self::Git(_) => Some("lock a published version, or a path to a checkout".into()),
+            Self::NoScript { available, .. } if available.is_empty() => Some("there are no scripts at all".into()),
+            Self::NoScript { script, available, .. } => Some(did_you_mean(script, available, "the scripts are")),
+            Self::NoModule { .. } => Some("is it in a package that the app does not depend on?".into()),
+            Self::Glob(..) | Self::SourceDateEpoch(_) => None,
+            Self::Wheel { .. } => Some("if the cache was damaged, delete the wheel from it and build again".into()),
+        }
+    }
+}
+
+/// One artifact to make.
+struct Job<'a> {
+    unit: &'a Unit,
+    selection: Selection,
+    tags: Tags,
+    output: PathBuf,
+}
+
+/// Builds what the arguments ask for.
+pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure> {
+    raise_open_files_limit();
+    let started = Instant::now();
+    let workspace = Workspace::find(&global.project)?;
+    let units = workspace.build_units(args)?;
+    let time = source_date_epoch()?;
+    let allow_overwrite = globs(workspace.allow_overwrite().iter().chain(&args.allow_overwrite))?;
+
+    let jobs = plan_jobs(&workspace, &units, args)?;
+    for job in &jobs {
+        let Target { platform, python } = job.selection.target;
+        let count = job.selection.packages.len();
+        ui.done("Selected", &format!("{count} packages for {platform}, Python {python} in {}", elapsed(started)));
+        warn_about_bare_linux_wheels(&job.selection, ui);
+    }
+
+    let cache = Cache::locate(global.cache_dir.as_deref())?;
+    let fetched = fetch(&workspace, &jobs, &cache, global, args, ui)?;
+    let built = build_local(&workspace, &jobs, &cache, global, ui)?;
+    for job in jobs {
+        pack(&workspace, job, &fetched, &built, &allow_overwrite, time, ui)?;
+    }
+    Ok(())
+}
+
+/// Makes every selection and checks every output before anything else happens.
+fn plan_jobs<'a>(workspace: &Workspace, units: &'a [Unit], args: &BuildArgs) -> Result<Vec<Job<'a>>, Failure> {
+    let mut jobs = Vec::new();
+    for unit in units {
+        let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
+        for &target in &unit.targets {
+            let selection = select(&workspace.lock.lock, &roots, target)?;
+            let output = args.output.clone().unwrap_or_else(|| {
+                let name = &unit.apps[0].name;
+                let several = unit.targets.len() > 1;
+                let file = if several { format!("{name}-{}", target.platform) } else { name.clone() };
+                workspace.project.directory.join("dist").join(file)
+            });
+            let tags = target.tags().map_err(|error| crate::select::SelectError::Tags(target.platform, error))?;
+            jobs.push(Job { unit, selection, tags, output });
+        }
+    }
+    let selections = jobs.iter().map(|job| &job.selection);
+    let unfit: Vec<_> = selections.filter(|selection| !selection.problems.is_empty()).collect();
+    if !unfit.is_empty() {
+        return Err(BuildError::unfit(unfit).into());
+    }
+    for job in &jobs {
+        if let Some(git) =
+            job.selection.packages.iter().find(|selected| matches!(selected.distribution, Distribution::Git(_)))
+        {
+            return Err(BuildError::Git(git.name.clone()).into());
+        }
+        check_writable(&job.output)?;
+    }
+    Ok(jobs)
+}
+
+/// Plain `linux_<arch>` wheels were built on some machine and promise nothing about others.
+fn warn_about_bare_linux_wheels(selection: &Selection, ui: Ui) {
+    for selected in &selection.packages {
+        if let Distribution::Wheel(wheel, tag) = &selected.distribution
+            && tag.contains("-linux_")
+        {
+            ui.warn(&format!("wheel `{}` does not say which C library it needs", wheel.file));
+        }
+    }
+}
+
+/// Where each wheel of the lock is in the cache, by file name and hash.
+type FetchedWheels = BTreeMap<(String, Option<String>), PathBuf>;
+
+fn wheel_key(wheel: &Wheel) -> (String, Option<String>) {
+    (wheel.file.clone(), wheel.hash.as_ref().map(ToString::to_string))
+}
+
+fn fetch(
+    workspace: &Workspace,
+    jobs: &[Job<'_>],
+    cache: &Cache,
+    global: &GlobalArgs,
+    args: &BuildArgs,
+    ui: Ui,
+) -> Result<FetchedWheels, Failure> {
+    let started = Instant::now();
+    let wheels: BTreeMap<_, &Wheel> = jobs
+        .iter()
+        .flat_map(|job| &job.selection.packages)
+        .filter_map(|selected| match &selected.distribution {
+            Distribution::Wheel(wheel, _) => Some((wheel_key(wheel), wheel)),
+            _ => None,
+        })
+        .collect();
+    let lock_directory = workspace.lock.directory().to_owned();
+    let fetcher = Fetcher::new(cache.clone(), lock_directory, global.offline, usize::from(args.jobs), ui);
+    let list: Vec<&Wheel> = wheels.values().copied().collect();
+    let fetched = fetcher.fetch_all(&list)?;
+    if fetched.new_files > 0 {
+        let size = human_size(fetched.new_bytes);
+        ui.done("Fetched", &format!("{} wheels ({size}) in {}", fetched.new_files, elapsed(started)));
+    }
+    Ok(wheels.into_keys().zip(fetched.paths).collect())
+}
+
+/// Where the wheel of each source tree is in the cache, by package and target.
+type BuiltWheels = BTreeMap<(PackageName, String), PathBuf>;
+
+fn target_key(target: Target) -> String {
+    format!("{} {}", target.platform, target.python)
+}
+
+fn build_local(
+    workspace: &Workspace,
+    jobs: &[Job<'_>],
+    cache: &Cache,
+    global: &GlobalArgs,
+    ui: Ui,
+) -> Result<BuiltWheels, Failure> {
+    let builder = Builder::new(cache.clone(), global.offline);
+    let mut wheels = BuiltWheels::new();
+    for job in jobs {
+        let target = job.selection.target;
+        for selected in &job.selection.packages {
+            let Distribution::Local(path) = &selected.distribution else { continue };
+            let key = (selected.name.clone(), target_key(target));
+            if wheels.contains_key(&key) {
+                continue;
+            }
+            let started = Instant::now();
+            let tree = SourceTree {
+                package: selected.name.clone(),
+                version: selected.version.clone(),
+                directory: normalized(&workspace.lock.directory().join(path)),
+            };
+            let built = builder.build(&tree, target, &job.tags)?;
+            if built.new {
+                ui.done("Built", &format!("{} in {}", selected.name, elapsed(started)));
+            }
+            wheels.insert(key, built.path);
+        }
+    }
+    Ok(wheels)
+}
+
+/// Removes `.` parts, which a lock's `.` for its own directory brings.
+fn normalized(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// The build record: what went into an artifact. It names nothing of the machine that built it.
+#[derive(Serialize)]
+struct BuildRecord<'a> {
+    schema: u32,
+    tool: ToolRecord,
+    lock: LockRecord<'a>,
+    target: TargetRecord,
+    apps: &'a [App],
+    packages: Vec<PackageWire>,
+}
+
+#[derive(Serialize)]
+struct ToolRecord {
+    name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct LockRecord<'a> {
+    path: &'a str,
+    kind: LockKind,
+    sha256: &'a str,
+}
+
+#[derive(Serialize)]
+struct TargetRecord {
+    platform: String,
+    python: String,
+}
+
+fn pack(
+    workspace: &Workspace,
+    job: Job<'_>,
+    fetched: &FetchedWheels,
+    built: &BuiltWheels,
+    allow_overwrite: &GlobSet,
+    time: Option<DosTime>,
+    ui: Ui,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let target = job.selection.target;
+    let wheel_path = |selected: &Selected| match &selected.distribution {
+        Distribution::Wheel(wheel, _) => fetched.get(&wheel_key(wheel)),
+        Distribution::Local(_) => built.get(&(selected.name.clone(), target_key(target))),
+        Distribution::Sdist(_) | Distribution::DependenciesOnly(_) | Distribution::Git(_) => None,
+    };
+    let packed: Vec<(&Selected, &PathBuf)> =
+        job.selection.packages.iter().filter_map(|selected| Some((selected, wheel_path(selected)?))).collect();
+    let installed: Vec<Installed> = packed
+        .par_iter()
+        .map(|(selected, path)| {
+            WheelFile::open(path)
+                .and_then(|wheel| install(&Arc::new(wheel), selected.requested, target.python.version))
+                .map_err(|source| BuildError::Wheel { package: selected.name.clone(), source })
+        })
+        .collect::<Result<_, _>>()?;
+
+    let mut scripts: BTreeMap<PackageName, Vec<String>> = BTreeMap::new();
+    for distribution in &installed {
+        scripts.insert(distribution.name.clone(), distribution.scripts.clone());
+    }
+    let mut payload = Payload::merge(installed, allow_overwrite)?;
+    let apps = job
+        .unit
+        .apps
+        .iter()
+        .map(|app| Ok(App { name: app.name.clone(), entry: entry(app, &mut payload, &scripts)?, args: app.args.clone(), env: app.env.clone() }))
+        .collect::<Result<Vec<App>, BuildError>>()?;
+
+    let (python, libc) = narrowed_claim(&job, &packed);
+    let (files, unpacked_size) = payload.totals();
+    let lock_name = workspace.lock.path.file_name().unwrap_or_default().to_string_lossy();
+    let build_record = BuildRecord {
+        schema: 1,
+        tool: ToolRecord { name: "bundle", version: env!("CARGO_PKG_VERSION") },
+        lock: LockRecord { path: &lock_name, kind: workspace.lock.lock.kind, sha256: &workspace.lock.sha256 },
+        target: TargetRecord { platform: target.platform.to_string(), python: target.python.to_string() },
+        apps: &apps,
+        packages: job.selection.packages.iter().map(PackageWire::from).collect(),
+    };
+    let build_record = serde_json::to_vec_pretty(&build_record).expect("a build record has only string keys");
+    let artifact = Artifact {
+        launcher: launcher(target.platform.arch),
+        payload,
+        launch_record: LaunchRecord {
+            schema: RECORD_SCHEMA,
+            platform: RecordPlatform {
+                name: target.platform.to_string(),
+                arch: target.platform.arch.name().to_owned(),
+                libc,
+            },
+            python,
+            apps,
+            files,
+            unpacked_size,
+        },
+        build_record,
+        time: time.unwrap_or(DosTime::EARLIEST),
+    };
+    let length = artifact.write(&job.output)?;
+    ui.done("Packed", &format!("{} ({}) in {}", displayed(&job.output), human_size(length), elapsed(started)));
+    Ok(())
+}
+
+/// What the selection claims, narrowed by the wheels that were built here and that the lock did not know.
+fn narrowed_claim(job: &Job<'_>, packed: &[(&Selected, &PathBuf)]) -> (PythonClaim, Option<bundle_launcher::Libc>) {
+    let mut python = job.selection.python.clone();
+    let mut libc = job.selection.libc;
+    let local = packed.iter().filter(|(selected, _)| matches!(selected.distribution, Distribution::Local(_)));
+    for (_, path) in local {
+        let filename = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<WheelFilename>().ok());
+        let Some(filename) = filename else { continue };
+        let needs = wheel_needs(&filename, &job.tags);
+        if needs.one_python {
+            python.ranges.retain(|range| range.version == python.preferred);
+        }
+        python.free_threaded = python.free_threaded.or(needs.free_threaded);
+        libc = libc.max(needs.libc);
+    }
+    (python, libc)
+}
+
+/// Decides how an app starts, and adds the script of an entry point that is no console script.
+fn entry(
+    app: &AppSettings,
+    payload: &mut Payload,
+    scripts: &BTreeMap<PackageName, Vec<String>>,
+) -> Result<Entry, BuildError> {
+    match &app.entry {
+        EntryChoice::Script(script) => {
+            if payload.contains(&format!("bin/{script}")) {
+                return Ok(Entry::Script(script.clone()));
+            }
+            Err(BuildError::NoScript {
+                app: app.name.clone(),
+                script: script.clone(),
+                available: payload.names_below("bin/").map(str::to_owned).collect(),
+            })
+        }
+        EntryChoice::EntryPoint(reference) => {
+            check_module(app, payload, &reference.module)?;
+            // The app's own name, as it appears in usage messages, unless a package has a script of that name.
+            let mut name = app.name.clone();
+            while payload.contains(&format!("bin/{name}")) {
+                name.push_str("-app");
+            }
+            let file = InstalledFile::from_bytes(format!("bin/{name}"), MODE_PROGRAM, reference.script().into_bytes());
+            payload.add_own(file);
+            Ok(Entry::Script(name))
+        }
+        EntryChoice::Module(module) => {
+            check_module(app, payload, module)?;
+            Ok(Entry::Module(module.clone()))
+        }
+        EntryChoice::Default => {
+            let mut own = app.roots.packages.iter().filter_map(|package| scripts.get(package)).flatten();
+            match (own.next(), own.next()) {
+                (Some(only), None) => Ok(Entry::Script(only.clone())),
+                _ => Ok(Entry::Interpreter),
+            }
+        }
+    }
+}
+
+/// A module is a file, a package, or an extension module of some suffix. The standard library's are not looked at.
+fn check_module(app: &AppSettings, payload: &Payload, module: &str) -> Result<(), BuildError> {
+    let base = format!("site-packages/{}", module.replace('.', "/"));
+    let mut below = payload.names_below(&base);
+    let found = below.any(|rest| rest == ".py" || rest.starts_with('/') || rest.starts_with('.') && rest.ends_with(".so"));
+    if found { Ok(()) } else { Err(BuildError::NoModule { app: app.name.clone(), module: module.to_owned() }) }
+}
+
+/// A path as the user would type it here.
+fn displayed(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+}
+
+fn globs<'a>(patterns: impl Iterator<Item = &'a String>) -> Result<GlobSet, BuildError> {
+    let mut builder = GlobSetBuilder::new();
+    for pattern in patterns {
+        builder.add(Glob::new(pattern).map_err(|error| BuildError::Glob(pattern.clone(), error))?);
+    }
+    builder.build().map_err(|error| BuildError::Glob("all patterns together".to_owned(), error))
+}
+
+/// <https://reproducible-builds.org/docs/source-date-epoch/>
+fn source_date_epoch() -> Result<Option<DosTime>, BuildError> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map(|seconds| Some(DosTime::from_unix(seconds))).map_err(|_| BuildError::SourceDateEpoch(text))
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(unix)]
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Not worth an error: the usual limit is enough for most projects.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+fn raise_open_files_limit() {}

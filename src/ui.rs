@@ -1,0 +1,90 @@
+//! What people see on standard error: one line a stage, warnings, and a progress bar on a terminal.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Failure;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui {
+    quiet: bool,
+    verbose: bool,
+}
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const CYAN: &str = "\x1b[1;36m";
+const GREEN: &str = "\x1b[1;32m";
+const RESET: &str = "\x1b[0m";
+
+impl Ui {
+    /// Says nothing but errors if `quiet`, and also what is decided and why if `verbose`.
+    pub fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose }
+    }
+
+    /// A stage that is done, e.g. `Selected` `25 packages in 3ms`.
+    pub fn done(self, verb: &str, what: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{GREEN}{verb:>10}{RESET} {what}");
+        }
+    }
+
+    /// Something that the user may want to know.
+    pub fn detail(self, what: &str) {
+        if self.verbose {
+            anstream::eprintln!("{:>10} {what}", "");
+        }
+    }
+
+    /// Something that is probably not meant.
+    pub fn warn(self, what: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{YELLOW}warning:{RESET} {what}");
+        }
+    }
+
+    /// A bar that counts bytes, shown on a terminal only.
+    pub fn download_bar(self, total_bytes: Option<u64>) -> ProgressBar {
+        let shown = !self.quiet && std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
+        let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let (bar, template) = match total_bytes {
+            Some(total) => (
+                ProgressBar::with_draw_target(Some(total), target),
+                "{prefix:>10} {bar:30.green/dim} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {msg}",
+            ),
+            None => (
+                ProgressBar::with_draw_target(None, target),
+                "{prefix:>10} {spinner} {decimal_bytes} {decimal_bytes_per_sec} {msg}",
+            ),
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+        bar.set_prefix("Fetching");
+        bar
+    }
+}
+
+/// Prints an error with its causes and its hint.
+pub fn report(failure: &Failure) {
+    anstream::eprintln!("{RED}error:{RESET} {failure}");
+    for cause in failure.causes() {
+        let indented = cause.trim_end().replace('\n', "\n    ");
+        anstream::eprintln!("  caused by: {indented}");
+    }
+    if let Some(hint) = &failure.hint {
+        anstream::eprintln!("{CYAN}hint:{RESET} {hint}");
+    }
+}
+
+/// A duration for people: `3ms`, `1.42s`.
+pub fn elapsed(since: Instant) -> String {
+    let duration = since.elapsed();
+    if duration < Duration::from_secs(1) {
+        format!("{}ms", duration.as_millis())
+    } else {
+        format!("{:.2}s", duration.as_secs_f64())
+    }
+}
