@@ -116,7 +116,11 @@ fn unfit_message(targets: &[UnfitTarget]) -> String {
         let separator = if position == 0 { "" } else { "\n" };
         let (noun, verb) = if unfit.count == 1 { ("package", "has") } else { ("packages", "have") };
         let Target { platform, python } = unfit.target;
-        let _ = write!(text, "{separator}{} {noun} {verb} no wheel for `{platform}` with Python {python}\n{}", unfit.count, unfit.report);
+        let _ = write!(
+            text,
+            "{separator}{} {noun} {verb} no wheel for `{platform}` with Python {python}\n{}",
+            unfit.count, unfit.report
+        );
     }
     text.trim_end().to_owned()
 }
@@ -134,9 +138,10 @@ impl Diagnose for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unfit(targets) => targets.iter().find_map(|unfit| unfit.remedy.clone()).or_else(|| {
-                Some("`bundle plan --json` shows for each package what would help".into())
-            }),
+            Self::Unfit(targets) => targets
+                .iter()
+                .find_map(|unfit| unfit.remedy.clone())
+                .or_else(|| Some("`bundle plan --json` shows for each package what would help".into())),
             Self::Git(_) => Some("lock a published version, or a path to a checkout".into()),
             Self::NoScript { available, .. } if available.is_empty() => Some("there are no scripts at all".into()),
             Self::NoScript { script, available, .. } => Some(did_you_mean(script, available, "the scripts are")),
@@ -176,7 +181,7 @@ pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure>
     let fetched = fetch(&workspace, &jobs, &cache, global, args, ui)?;
     let built = build_local(&workspace, &jobs, &cache, global, ui)?;
     for job in jobs {
-        pack(&workspace, job, &fetched, &built, &allow_overwrite, time, ui)?;
+        pack(&workspace, &job, &fetched, &built, &allow_overwrite, time, ui)?;
     }
     Ok(())
 }
@@ -337,7 +342,7 @@ struct TargetRecord {
 
 fn pack(
     workspace: &Workspace,
-    job: Job<'_>,
+    job: &Job<'_>,
     fetched: &FetchedWheels,
     built: &BuiltWheels,
     allow_overwrite: &GlobSet,
@@ -371,10 +376,17 @@ fn pack(
         .unit
         .apps
         .iter()
-        .map(|app| Ok(App { name: app.name.clone(), entry: entry(app, &mut payload, &scripts)?, args: app.args.clone(), env: app.env.clone() }))
+        .map(|app| {
+            Ok(App {
+                name: app.name.clone(),
+                entry: entry(app, &mut payload, &scripts)?,
+                args: app.args.clone(),
+                env: app.env.clone(),
+            })
+        })
         .collect::<Result<Vec<App>, BuildError>>()?;
 
-    let (python, libc) = narrowed_claim(&job, &packed);
+    let (python, libc) = narrowed_claim(job, &packed);
     let (files, unpacked_size) = payload.totals();
     let lock_name = workspace.lock.path.file_name().unwrap_or_default().to_string_lossy();
     let build_record = BuildRecord {
@@ -415,7 +427,8 @@ fn narrowed_claim(job: &Job<'_>, packed: &[(&Selected, &PathBuf)]) -> (PythonCla
     let mut libc = job.selection.libc;
     let local = packed.iter().filter(|(selected, _)| matches!(selected.distribution, Distribution::Local(_)));
     for (_, path) in local {
-        let filename = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<WheelFilename>().ok());
+        let filename =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<WheelFilename>().ok());
         let Some(filename) = filename else { continue };
         let needs = wheel_needs(&filename, &job.tags);
         if needs.one_python {
@@ -469,11 +482,11 @@ fn entry(
     }
 }
 
-/// A module is a file, a package, or an extension module of some suffix. The standard library's are not looked at.
+/// A module is a package (`a/b/…`), a file (`a/b.py`) or an extension module (`a/b.abi3.so`).
 fn check_module(app: &AppSettings, payload: &Payload, module: &str) -> Result<(), BuildError> {
     let base = format!("site-packages/{}", module.replace('.', "/"));
     let mut below = payload.names_below(&base);
-    let found = below.any(|rest| rest == ".py" || rest.starts_with('/') || rest.starts_with('.') && rest.ends_with(".so"));
+    let found = below.any(|rest| rest.starts_with(['/', '.']));
     if found { Ok(()) } else { Err(BuildError::NoModule { app: app.name.clone(), module: module.to_owned() }) }
 }
 

@@ -64,7 +64,8 @@ impl Cache {
     /// The wheel that was built from sources with this key, if there is one.
     pub fn find_built(&self, key: &str) -> Option<PathBuf> {
         let mut entries = fs_err::read_dir(self.built(key)).ok()?;
-        entries.find_map(|entry| Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|end| end == "whl")))
+        entries
+            .find_map(|entry| Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|end| end == "whl")))
     }
 
     /// A new file in the cache that disappears unless it is kept.
@@ -90,9 +91,10 @@ impl Cache {
 
     /// Gives a complete file its final name. Somebody else's file of that name is replaced by its equal.
     pub fn keep(&self, file: tempfile::TempPath, path: &Path) -> Result<(), CacheError> {
-        let kept = path.parent().map_or(Ok(()), fs_err::create_dir_all).and_then(|()| {
-            file.persist(path).map_err(|error| error.error)
-        });
+        let kept = path
+            .parent()
+            .map_or(Ok(()), fs_err::create_dir_all)
+            .and_then(|()| file.persist(path).map_err(|error| error.error));
         kept.map_err(|error| CacheError::File(FileError::during(format!("keep `{}`", path.display()))(error)))
     }
 }

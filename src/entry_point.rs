@@ -38,8 +38,7 @@ impl FromStr for ObjectReference {
     /// <https://packaging.python.org/en/latest/specifications/entry-points/#data-model> asks of consumers.
     fn from_str(text: &str) -> Result<Self, ObjectReferenceError> {
         let reference = text.split('[').next().unwrap_or_default();
-        let (module, attribute) =
-            reference.split_once(':').ok_or_else(|| ObjectReferenceError(text.to_owned()))?;
+        let (module, attribute) = reference.split_once(':').ok_or_else(|| ObjectReferenceError(text.to_owned()))?;
         let (module, attribute) = (module.trim(), attribute.trim());
         if is_dotted_name(module) && is_dotted_name(attribute) {
             Ok(Self { module: module.to_owned(), attribute: attribute.to_owned() })
@@ -91,9 +90,11 @@ mod tests {
     fn references_are_taken_apart() {
         let reference: ObjectReference = "api.main : App.run [extra]".parse().expect("valid");
         assert_eq!(reference.to_string(), "api.main:App.run");
-        assert!(reference.script().ends_with(
-            "import sys\nfrom api.main import App\nif __name__ == '__main__':\n    sys.exit(App.run())\n"
-        ));
+        assert!(
+            reference.script().ends_with(
+                "import sys\nfrom api.main import App\nif __name__ == '__main__':\n    sys.exit(App.run())\n"
+            )
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ const ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is waited for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest time without a byte; `BUNDLE_HTTP_TIMEOUT` (seconds) overrides it.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -135,7 +135,8 @@ impl NetworkError {
     fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Status(status) => {
-                status.is_server_error() || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
             Self::Transport(_) => true,
             Self::Url => false,
@@ -161,9 +162,9 @@ impl Diagnose for FetchError {
             }
             Self::Network { .. } => Some("check the network; what was downloaded already is kept in the cache".into()),
             Self::Offline(_) => Some("run once without `--offline`".into()),
-            Self::Hash { .. } | Self::Size { .. } => {
-                Some("the file on the index is not the one that was locked; find out why before locking it again".into())
-            }
+            Self::Hash { .. } | Self::Size { .. } => Some(
+                "the file on the index is not the one that was locked; find out why before locking it again".into(),
+            ),
             Self::Cache(error) => error.hint(),
             _ => None,
         }
@@ -414,8 +415,7 @@ async fn attempt_download(
 
 /// Copies a wheel from a local index, with the same checks.
 fn copy(job: &Job, path: &Path, mut temporary: Temporary) -> Result<(Temporary, u64), FetchError> {
-    let unreadable =
-        |source| FetchError::LocalFile { path: path.to_owned(), package: job.package.clone(), source };
+    let unreadable = |source| FetchError::LocalFile { path: path.to_owned(), package: job.package.clone(), source };
     let mut input = std::fs::File::open(path).map_err(unreadable)?;
     let mut hasher = Hasher::new(job.hash.as_ref());
     let mut buffer = vec![0; 1 << 20];

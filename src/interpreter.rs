@@ -39,12 +39,12 @@ pub fn on_path(wanted: Option<(u8, u8)>) -> Vec<Interpreter> {
 
 /// Starts an interpreter and asks for its version; `None` if it does not answer as CPython does.
 fn probe(candidate: &Path) -> Option<Interpreter> {
-    let output =
-        Command::new(candidate).args(["-I", "-S", "-c", PROBE]).stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(candidate).args(["-I", "-S", "-c", PROBE]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut words = text.trim_end().splitn(4, ' ');
     let mut number = || words.next()?.parse::<u32>().ok();
     let (major, minor, patch) = (number()?, number()?, number()?);
-    let path = words.next().map(OsString::from)?.into();
-    Some(Interpreter { path, version: (u8::try_from(major).ok()?, u8::try_from(minor).ok()?, patch) })
+    let executable = OsString::from(words.next()?);
+    let version = (u8::try_from(major).ok()?, u8::try_from(minor).ok()?, patch);
+    Some(Interpreter { path: executable.into(), version })
 }

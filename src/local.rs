@@ -197,7 +197,13 @@ impl Builder {
         Ok(Built { path, new: true })
     }
 
-    fn run_backend(&self, tree: &SourceTree, directory: &Path, output: &Path, target: Target) -> Result<(), LocalError> {
+    fn run_backend(
+        &self,
+        tree: &SourceTree,
+        directory: &Path,
+        output: &Path,
+        target: Target,
+    ) -> Result<(), LocalError> {
         let mut command = self.frontend(target).ok_or_else(|| LocalError::NoFrontend(tree.package.clone()))?;
         command.arg(output).arg(directory);
         command.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
@@ -235,7 +241,15 @@ impl Builder {
             .into_iter()
             .find(|interpreter| runs(Command::new(&interpreter.path).args(["-m", "pip", "--version"])))?;
         let mut command = Command::new(with_pip.path);
-        command.args(["-m", "pip", "wheel", "--no-deps", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]);
+        command.args([
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--no-cache-dir",
+        ]);
         if self.offline {
             command.arg("--no-index");
         }
@@ -273,7 +287,12 @@ impl Builder {
 
 /// Whether a command can be started and succeeds.
 fn runs(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The files of a tree that count: not what git ignores, nor what tools leave behind.
@@ -295,7 +314,7 @@ fn source_files(directory: &Path) -> Result<Vec<SourceFile>, Box<dyn std::error:
         }
         let mut hasher = Sha256::new();
         let mut input = fs_err::File::open(entry.path())?;
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         loop {
             let length = input.read(&mut buffer)?;
             if length == 0 {

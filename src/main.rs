@@ -34,11 +34,8 @@ fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let workspace = Workspace::find(&global.project)?;
     let unit = workspace.plan_unit(args)?;
     let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
-    let selections: Vec<Selection> = unit
-        .targets
-        .iter()
-        .map(|&target| select(&workspace.lock.lock, &roots, target))
-        .collect::<Result<_, _>>()?;
+    let selections: Vec<Selection> =
+        unit.targets.iter().map(|&target| select(&workspace.lock.lock, &roots, target)).collect::<Result<_, _>>()?;
     if args.json {
         let apps: Vec<&str> = unit.apps.iter().map(|app| app.name.as_str()).collect();
         print(&plan::json(&workspace.lock, &apps, &selections));

@@ -131,8 +131,8 @@ impl Payload {
     /// In byte order everything below `a/` comes after `a`, if not right behind it.
     fn check_directories(&self) -> Result<(), PackError> {
         for inside in self.files.keys() {
-            let parents = inside.match_indices('/').map(|(end, _)| &inside[..end]);
-            if let Some((file, owned)) = parents.filter_map(|parent| self.files.get_key_value(parent)).next() {
+            let mut parents = inside.match_indices('/').map(|(end, _)| &inside[..end]);
+            if let Some((file, owned)) = parents.find_map(|parent| self.files.get_key_value(parent)) {
                 return Err(PackError::FileIsDirectory {
                     file: file.clone(),
                     package: owned.package.clone(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 pub use uv_distribution_filename::WheelFilename;
 pub use uv_normalize::{ExtraName, GroupName, PackageName};
-pub use uv_pep440::{Version, VersionSpecifiers};
+pub use uv_pep440::{Version, VersionSpecifier, VersionSpecifiers};
 pub use uv_pep508::{MarkerEnvironment, MarkerTree as Marker};
 pub use uv_platform_tags::{Tags, TagsError};
 
@@ -61,12 +61,8 @@ pub fn tags_for(platform: &Platform, python: (u8, u8), free_threaded: bool) -> R
         Arch::X86_64 => TagArch::X86_64,
         Arch::Aarch64 => TagArch::Aarch64,
     };
-    let options = TagsOptions {
-        manylinux_compatible: true,
-        gil_disabled: free_threaded,
-        debug_enabled: false,
-        is_cross: true,
-    };
+    let options =
+        TagsOptions { manylinux_compatible: true, gil_disabled: free_threaded, debug_enabled: false, is_cross: true };
     Tags::from_env(TagPlatform::new(os, arch), python, "cpython", python, options)
 }
 

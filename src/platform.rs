@@ -83,8 +83,7 @@ impl Platform {
     /// The machine that this program runs on.
     pub fn native() -> Result<Self, PlatformError> {
         let arch = Arch::parse(std::env::consts::ARCH).filter(|_| std::env::consts::OS == "linux");
-        let not_native =
-            || PlatformError::NotNative(format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH));
+        let not_native = || PlatformError::NotNative(format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH));
         let arch = arch.ok_or_else(not_native)?;
         // glibc's ldd prints its version on standard output, musl's on standard error.
         let output = std::process::Command::new("ldd")
@@ -212,9 +211,18 @@ mod tests {
 
     #[test]
     fn what_is_not_a_platform_is_refused() {
-        for text in ["", "x86_64", "windows", "aarch64-manylinux1", "x86_64-manylinux_2_", "x86_64-manylinux_2_4",
-            "x86_64-manylinux_2_999", "x86_64-manylinux_2_+28", "riscv64-manylinux_2_31", "x86_64-macos"]
-        {
+        for text in [
+            "",
+            "x86_64",
+            "windows",
+            "aarch64-manylinux1",
+            "x86_64-manylinux_2_",
+            "x86_64-manylinux_2_4",
+            "x86_64-manylinux_2_999",
+            "x86_64-manylinux_2_+28",
+            "riscv64-manylinux_2_31",
+            "x86_64-macos",
+        ] {
             assert!(text.parse::<Platform>().is_err(), "{text} was accepted");
         }
     }

@@ -186,9 +186,9 @@ impl Project {
             Some(DefaultGroupsWire::Listed(groups)) => Wanted::Listed(groups),
             Some(DefaultGroupsWire::All(AllWire::All)) => Wanted::All,
         };
-        let python_version = fs_err::read_to_string(directory.join(".python-version"))
-            .ok()
-            .and_then(|text| text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+        let python_version = fs_err::read_to_string(directory.join(".python-version")).ok().and_then(|text| {
+            text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
+        });
         Ok(Self {
             directory,
             name: pyproject.project.map(|project| project.name),

@@ -292,10 +292,7 @@ fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<
 }
 
 fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupName>) -> Vec<GroupName> {
-    existing
-        .filter(|group| request.groups.includes(group) || request.default_groups.includes(group))
-        .cloned()
-        .collect()
+    existing.filter(|group| request.groups.includes(group) || request.default_groups.includes(group)).cloned().collect()
 }
 
 fn find_root(lock: &Lock, name: &PackageName) -> Result<PackageIndex, SelectError> {
@@ -346,10 +343,7 @@ struct Chosen {
 fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result<Chosen, SelectError> {
     let patches = target_patches(lock, target.python);
     if patches.is_empty() {
-        return Err(SelectError::Python {
-            python: target.python,
-            requires_python: lock.requires_python.to_string(),
-        });
+        return Err(SelectError::Python { python: target.python, requires_python: lock.requires_python.to_string() });
     }
     // Which patch releases reach which packages.
     let mut reached: BTreeMap<PackageIndex, Vec<u32>> = BTreeMap::new();
@@ -422,11 +416,14 @@ fn check_single_versions(
         let separator = if position == 0 { "" } else { ", " };
         let version = package.version.as_ref().map_or_else(|| "a source tree".to_owned(), ToString::to_string);
         let first = patches.first().copied().unwrap_or_default();
-        let _ = write!(versions, "{separator}{version} ({}, from Python {major}.{minor}.{first})", package.source.kind());
+        let _ =
+            write!(versions, "{separator}{version} ({}, from Python {major}.{minor}.{first})", package.source.kind());
     }
     let disjoint = entries[0].1.iter().all(|patch| !entries[1].1.contains(patch));
-    let exact_python_decides = (disjoint && python.patch.is_none())
-        .then(|| PythonRequest { patch: entries.iter().filter_map(|(_, patches)| patches.last().copied()).max(), ..python });
+    let exact_python_decides = (disjoint && python.patch.is_none()).then(|| PythonRequest {
+        patch: entries.iter().filter_map(|(_, patches)| patches.last().copied()).max(),
+        ..python
+    });
     Err(SelectError::SeveralVersions { name: name.clone(), versions, exact_python_decides })
 }
 
@@ -524,12 +521,13 @@ fn walk(
         for edge in edges.drain(..) {
             let Some(target) = edge_target(lock, edge, environment) else { continue };
             let package = &lock.packages[target.0];
-            let items = edge.extras.iter().map(|extra| ConflictItem {
-                package: package.name.clone(),
-                choice: Choice::Extra(extra.clone()),
-            });
+            let items = edge
+                .extras
+                .iter()
+                .map(|extra| ConflictItem { package: package.name.clone(), choice: Choice::Extra(extra.clone()) });
             let holds = if edge_extras_count && !edge.extras.is_empty() {
-                let with_own: Vec<ExtraName> = active.iter().cloned().chain(items.clone().filter_map(|item| encode(&item))).collect();
+                let with_own: Vec<ExtraName> =
+                    active.iter().cloned().chain(items.clone().filter_map(|item| encode(&item))).collect();
                 edge.marker.evaluate(environment, &with_own)
             } else {
                 edge.marker.evaluate(environment, &active)
@@ -607,11 +605,8 @@ fn has_wheel(package: &Package, platform: Platform, python: PythonRequest) -> bo
 }
 
 fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
-    let misses: Vec<(Axis, &Wheel)> = package
-        .wheels
-        .iter()
-        .filter_map(|wheel| Some((rank_wheel(&wheel.filename, tags).err()?, wheel)))
-        .collect();
+    let misses: Vec<(Axis, &Wheel)> =
+        package.wheels.iter().filter_map(|wheel| Some((rank_wheel(&wheel.filename, tags).err()?, wheel))).collect();
     // The axis on which the nearest wheel fails: a wheel that fits but for the platform is nearer than
     // one for another Python.
     let axis = misses.iter().map(|(axis, _)| *axis).max();

@@ -10,7 +10,7 @@ use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::interpreter;
 use crate::lock::{Lock, LockFile};
-use crate::packaging::{PackageName, Version, VersionSpecifiers, Wanted};
+use crate::packaging::{PackageName, Version, VersionSpecifier, VersionSpecifiers, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project, ProjectError};
 use crate::select::{Roots, did_you_mean};
@@ -161,11 +161,8 @@ impl Workspace {
     /// What `bundle plan` is to show.
     pub fn plan_unit(&self, args: &PlanArgs) -> Result<Unit, SettingsError> {
         let selection = &args.selection;
-        let apps = if selection.apps.is_empty() {
-            vec![self.whole_project(selection)]
-        } else {
-            self.named_apps(selection)?
-        };
+        let apps =
+            if selection.apps.is_empty() { vec![self.whole_project(selection)] } else { self.named_apps(selection)? };
         self.unit(apps, selection)
     }
 
@@ -204,10 +201,11 @@ impl Workspace {
 
     fn app(&self, name: &str, selection: &SelectionArgs) -> Result<AppSettings, SettingsError> {
         let configured = self.configuration.apps.get(name);
-        let package = configured.and_then(|app| app.package.clone()).or_else(|| self.project_named(name)).or_else(|| {
-            // A configured app without a package is the project itself, where there is only one.
-            configured.and_then(|_| self.project.name.clone())
-        });
+        let package =
+            configured.and_then(|app| app.package.clone()).or_else(|| self.project_named(name)).or_else(|| {
+                // A configured app without a package is the project itself, where there is only one.
+                configured.and_then(|_| self.project.name.clone())
+            });
         let (configured, package) = match (configured, package) {
             (Some(configured), Some(package)) => (configured.clone(), package),
             (None, Some(package)) => (AppConfiguration::default(), package),
@@ -276,9 +274,8 @@ impl Workspace {
                 let own = configured(app).map(|app| &app.platforms).filter(|platforms| !platforms.is_empty());
                 own.unwrap_or(&self.configuration.platforms)
             };
-            platforms = agreed(apps.iter().map(wanted))
-                .ok_or_else(|| SettingsError::Disagree { apps: names(), what: "platforms" })?
-                .clone();
+            let agreed = agreed(apps.iter().map(wanted));
+            platforms.clone_from(agreed.ok_or_else(|| SettingsError::Disagree { apps: names(), what: "platforms" })?);
         }
         if platforms.is_empty() {
             platforms.push("native".to_owned());
@@ -286,7 +283,8 @@ impl Workspace {
         let python = match &selection.python {
             Some(python) => python.parse()?,
             None => {
-                let wanted = |app| configured(app).and_then(|app| app.python.as_ref()).or(self.configuration.python.as_ref());
+                let wanted =
+                    |app| configured(app).and_then(|app| app.python.as_ref()).or(self.configuration.python.as_ref());
                 let python = agreed(apps.iter().map(wanted))
                     .ok_or_else(|| SettingsError::Disagree { apps: names(), what: "Python versions" })?;
                 match python {
@@ -329,7 +327,8 @@ impl Workspace {
 }
 
 fn lowest_minor(requires_python: &VersionSpecifiers) -> Option<(u8, u8)> {
-    let lowest = requires_python.iter().filter(|specifier| specifier.has_lower_bound()).map(|specifier| specifier.version()).max()?;
+    let lowest =
+        requires_python.iter().filter(|specifier| specifier.has_lower_bound()).map(VersionSpecifier::version).max()?;
     let release = lowest.release();
     let part = |index: usize| release.get(index).copied().unwrap_or(0).try_into().ok();
     Some((part(0)?, part(1)?))

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ReaderAt as _, ZipArchive, ZipArchiveEntryWayfinder};
+use rawzip::{
+    CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ReaderAt as _, ZipArchive, ZipArchiveEntryWayfinder,
+};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Diagnose, ExitStatus};
@@ -196,7 +198,11 @@ impl WheelFile {
         Self::problem_at(&self.path, problem, None)
     }
 
-    fn problem_from(&self, problem: WheelProblem, source: impl std::error::Error + Send + Sync + 'static) -> WheelError {
+    fn problem_from(
+        &self,
+        problem: WheelProblem,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> WheelError {
         Self::problem_at(&self.path, problem, Some(Box::new(source)))
     }
 
@@ -305,7 +311,8 @@ impl WheelFile {
     fn required_text(&self, name: &str) -> Result<String, WheelError> {
         let full_name = format!("{}/{name}", self.dist_info);
         let member = self.metadata_file(name).ok_or_else(|| self.problem(WheelProblem::Missing(full_name.clone())))?;
-        String::from_utf8(self.read(member)?).map_err(|error| self.problem_from(WheelProblem::Malformed(full_name), error))
+        String::from_utf8(self.read(member)?)
+            .map_err(|error| self.problem_from(WheelProblem::Malformed(full_name), error))
     }
 
     /// Checks that the wheel's format is one that this program installs: `Wheel-Version: 1.x`.
@@ -396,9 +403,8 @@ impl WheelFile {
 
 /// Whether a name is UTF-8, relative, and has no empty, `.` or `..` part, no backslash and no NUL.
 fn is_plain_path(name: &[u8]) -> bool {
-    std::str::from_utf8(name).is_ok_and(|name| {
-        !name.contains(['\\', '\0']) && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
-    })
+    std::str::from_utf8(name)
+        .is_ok_and(|name| !name.contains(['\\', '\0']) && name.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
 /// The one `.dist-info` directory at the top whose name and version are the file name's.
@@ -406,18 +412,21 @@ fn is_plain_path(name: &[u8]) -> bool {
 /// Tools spell them in many ways, so both are compared in normalised form.
 fn find_dist_info(path: &Path, members: &[Member]) -> Option<String> {
     let filename: WheelFilename = path.file_name()?.to_str()?.parse().ok()?;
-    let mut found = members
-        .iter()
-        .filter_map(|member| member.name.split_once('/'))
-        .map(|(directory, _)| directory)
-        .filter(|directory| {
-            directory.strip_suffix(".dist-info").and_then(|stem| stem.rsplit_once('-')).is_some_and(|(name, version)| {
-                // An underscore stands for the `-` or the `+` of a version.
-                let spellings = [version.to_owned(), version.replace('_', "-"), version.replace('_', "+")];
-                name.parse::<PackageName>().is_ok_and(|name| name == filename.name)
-                    && spellings.iter().any(|version| version.parse().is_ok_and(|version| filename.version == version))
-            })
-        });
+    let mut found =
+        members.iter().filter_map(|member| member.name.split_once('/')).map(|(directory, _)| directory).filter(
+            |directory| {
+                directory.strip_suffix(".dist-info").and_then(|stem| stem.rsplit_once('-')).is_some_and(
+                    |(name, version)| {
+                        // An underscore stands for the `-` or the `+` of a version.
+                        let spellings = [version.to_owned(), version.replace('_', "-"), version.replace('_', "+")];
+                        name.parse::<PackageName>().is_ok_and(|name| name == filename.name)
+                            && spellings
+                                .iter()
+                                .any(|version| version.parse().is_ok_and(|version| filename.version == version))
+                    },
+                )
+            },
+        );
     let first = found.next()?;
     found.all(|other| other == first).then(|| first.to_owned())
 }
@@ -462,7 +471,8 @@ mod tests {
 
     #[test]
     fn only_script_sections_count() {
-        let text = "[console_scripts]\nrun = a.b:main\n# no\nRun=a:c [extra]\n\n[pytest11]\nx = y\n[gui_scripts]\ng = h:i\n";
+        let text =
+            "[console_scripts]\nrun = a.b:main\n# no\nRun=a:c [extra]\n\n[pytest11]\nx = y\n[gui_scripts]\ng = h:i\n";
         let expected = [("run", "a.b:main"), ("Run", "a:c [extra]"), ("g", "h:i")];
         let parsed = parse_script_entry_points(text);
         assert!(parsed.iter().map(|(name, reference)| (name.as_str(), reference.as_str())).eq(expected));

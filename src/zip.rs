@@ -212,7 +212,9 @@ impl DosTime {
         let field = |value: i64| u16::try_from(value).unwrap_or_default();
         Self {
             date: field(year - 1980) << 9 | field(month) << 5 | field(day),
-            time: field(second_of_day / 3600) << 11 | field(second_of_day / 60 % 60) << 5 | field(second_of_day % 60 / 2),
+            time: field(second_of_day / 3600) << 11
+                | field(second_of_day / 60 % 60) << 5
+                | field(second_of_day % 60 / 2),
         }
     }
 }
@@ -354,8 +356,7 @@ mod tests {
 
     #[test]
     fn stretches_cover_everything_once() {
-        let entries: Vec<Entry> =
-            (0..10).map(|n| Entry::stored(format!("{n}"), 0o644, vec![0; n * 100])).collect();
+        let entries: Vec<Entry> = (0..10).map(|n| Entry::stored(format!("{n}"), 0o644, vec![0; n * 100])).collect();
         let layout = Layout::new(1000, entries, DosTime::EARLIEST);
         for count in [1, 2, 3, 20] {
             let stretches = layout.stretches(count);

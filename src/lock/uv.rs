@@ -112,7 +112,9 @@ enum SourceTableWire {
     Editable(PathBuf),
     Virtual(PathBuf),
     #[serde(untagged)]
-    DirectUrl { url: String },
+    DirectUrl {
+        url: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -194,8 +196,12 @@ impl Reader {
         }
 
         let members = self.members(&wire.manifest.members)?;
-        let packages =
-            wire.packages.into_iter().enumerate().map(|(index, package)| self.package(index, package)).collect::<Result<_, _>>()?;
+        let packages = wire
+            .packages
+            .into_iter()
+            .enumerate()
+            .map(|(index, package)| self.package(index, package))
+            .collect::<Result<_, _>>()?;
         let workspace_requirements = self.requirements(wire.manifest.requirements)?;
         let workspace_groups = wire
             .manifest
@@ -339,8 +345,7 @@ impl Reader {
         if let Some(marker) = self.markers.get(&text) {
             return Ok(*marker);
         }
-        let marker =
-            parse_marker(&text).map_err(|reason| format!("marker `{text}` cannot be understood: {reason}"))?;
+        let marker = parse_marker(&text).map_err(|reason| format!("marker `{text}` cannot be understood: {reason}"))?;
         note_patch_releases(&text, &mut self.patch_releases);
         self.markers.insert(text, marker);
         Ok(marker)

@@ -189,7 +189,7 @@ fn a_wheel_that_is_gone_is_not_asked_for_again() {
     let sandbox = sandbox(&server);
     server.reply(WHEEL, std::iter::repeat_n(Reply::Status(404), 100));
     let finished = sandbox.bundle(&["build", "app"]).fails_with(5);
-    finished.says(&["thing", &server.url(WHEEL), "404"]);
+    finished.says(&[WHEEL, &server.host(), "404"]);
     assert_eq!(server.requests_for(WHEEL), 1);
     assert!(!sandbox.artifact("app").exists());
 }

@@ -68,7 +68,7 @@ fn a_file_where_another_package_has_a_directory_is_refused() {
     let two = Wheel::new("two", "1.0").file("shared/text.py", "");
     let server = Server::start();
     let sandbox = Sandbox::new(&demo::over(&server, &[one, two]));
-    sandbox.bundle(&["build", "app"]).fails_with(6).says(&["one", "two", "site-packages/shared"]);
+    sandbox.bundle(&["build", "app"]).fails_with(6).says(&["`one`", "site-packages/shared/text.py"]);
 }
 
 #[test]

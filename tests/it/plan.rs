@@ -54,7 +54,74 @@ fn json_document() {
         .package(pure("win-only"));
     let sandbox = Sandbox::new(&project);
     let plan = sandbox.bundle(&["plan", "--json"]).fails_with(4);
-    insta::assert_snapshot!(plan.stdout, @"");
+    insta::assert_snapshot!(plan.stdout, @r#"
+    {
+      "schema": 1,
+      "lock": {
+        "path": "uv.lock",
+        "kind": "uv"
+      },
+      "apps": [
+        "my-app"
+      ],
+      "targets": [
+        {
+          "platform": "x86_64-manylinux2014",
+          "python": "3.11",
+          "packages": [
+            {
+              "name": "fast-json",
+              "version": "3.10.0",
+              "source": "registry",
+              "kind": "wheel",
+              "filename": "fast_json-3.10.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+              "url": "https://files.test/fast_json-3.10.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+              "hash": "sha256:e733fbe67f2bff13e4593896a8f09985250c1323e7e1b632830772281012e18a",
+              "size": 1000,
+              "tag": "cp311-cp311-manylinux_2_17_x86_64"
+            },
+            {
+              "name": "my-app",
+              "version": "1.2.3",
+              "source": "editable",
+              "kind": "local",
+              "path": "."
+            },
+            {
+              "name": "old-thing",
+              "version": "0.1",
+              "source": "registry",
+              "kind": "sdist",
+              "filename": "old_thing-0.1.tar.gz",
+              "url": "https://files.test/old_thing-0.1.tar.gz",
+              "hash": "sha256:89a73f0d3706516981db62dcaba5de3fce0de9db0799fffe572e2491911eac6e",
+              "size": 1000
+            },
+            {
+              "name": "pure-thing",
+              "version": "2!1.0+local",
+              "source": "registry",
+              "kind": "wheel",
+              "filename": "pure_thing-2!1.0+local-py2.py3-none-any.whl",
+              "url": "https://files.test/pure_thing-2!1.0+local-py2.py3-none-any.whl",
+              "hash": "sha256:8b47cb55ffb662789b66c89a709b1d002c3d9c646a6311345461cab5459ebafe",
+              "size": 1000,
+              "tag": "py3-none-any"
+            }
+          ],
+          "problems": [
+            {
+              "name": "old-thing",
+              "version": "0.1",
+              "axis": "none",
+              "offers": [],
+              "hint": "build a wheel of its source distribution and lock that"
+            }
+          ]
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]
@@ -272,8 +339,60 @@ fn everything_that_does_not_fit_is_reported_at_once() {
     let project = unfit(&server);
     let sandbox = Sandbox::new(&project);
 
-    let plan = sandbox.bundle(&["plan", "--json"]).fails_with(4).json();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&plan["targets"][0]["problems"]).expect("JSON"), @"");
+    let plan = sandbox.bundle(&["plan", "--json"]).fails_with(4);
+    let (_, problems) = plan.stdout.split_once("\"problems\": ").expect("problems");
+    insta::assert_snapshot!(problems, @r#"
+    [
+            {
+              "name": "other-abi",
+              "version": "1.0",
+              "axis": "abi",
+              "offers": [
+                "cp311-cp311d"
+              ],
+              "hint": "lock another version, or choose another platform"
+            },
+            {
+              "name": "other-arch",
+              "version": "1.0",
+              "axis": "platform",
+              "offers": [
+                "macosx_11_0_arm64"
+              ],
+              "hint": "lock another version, or choose another platform"
+            },
+            {
+              "name": "source-only",
+              "version": "1.0",
+              "axis": "none",
+              "offers": [],
+              "hint": "build a wheel of its source distribution and lock that"
+            },
+            {
+              "name": "too-new",
+              "version": "2.2.0",
+              "axis": "platform",
+              "offers": [
+                "manylinux_2_28_x86_64",
+                "manylinux_2_31_x86_64"
+              ],
+              "hint": "--platform x86_64-manylinux_2_28"
+            },
+            {
+              "name": "too-old",
+              "version": "1.0",
+              "axis": "abi",
+              "offers": [
+                "cp38-cp38",
+                "cp39-cp39"
+              ],
+              "hint": "--python 3.9"
+            }
+          ]
+        }
+      ]
+    }
+    "#);
 
     let table = sandbox.bundle(&["plan"]).fails_with(4);
     let text = table.stdout.clone() + &table.stderr;

@@ -168,7 +168,9 @@ impl Wheel {
                 Record::WrongFor(name) if *name == entry.name => Sha256::digest(b"something else"),
                 _ => Sha256::digest(&entry.data),
             };
-            let _ = writeln!(text, "{},sha256={},{}", entry.name, base64_url(&digest), entry.data.len());
+            // Its rows are those of a CSV file: a name with a comma in it is quoted.
+            let name = if entry.name.contains(',') { format!("\"{}\"", entry.name) } else { entry.name.clone() };
+            let _ = writeln!(text, "{name},sha256={},{}", base64_url(&digest), entry.data.len());
         }
         let _ = writeln!(text, "{record_name},,");
         Some(text)
