@@ -19,7 +19,7 @@ const ZIP64_EXTRA_ID: u16 = 1;
 const METHOD_STORE: u16 = 0;
 const METHOD_DEFLATE: u16 = 8;
 /// Made by Unix (3), specification 4.5.
-const VERSION_MADE_BY: u16 = 3 << 8 | 45;
+const VERSION_MADE_BY: u16 = 0x0300 | 0x2d;
 const VERSION_NEEDED: u16 = 20;
 const VERSION_NEEDED_ZIP64: u16 = 45;
 const FLAG_UTF8: u16 = 1 << 11;
@@ -118,8 +118,7 @@ impl Entry {
         let large = self.has_large_size();
         bytes.extend(narrow(self.compressed_size(), large).to_le_bytes());
         bytes.extend(narrow(self.size, large).to_le_bytes());
-        // Names were checked when they were read: far shorter than 64 KiB.
-        bytes.extend(u16::try_from(self.name.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend(short_length(self.name.as_bytes()));
         bytes
     }
 
@@ -128,7 +127,7 @@ impl Entry {
         let mut bytes = b"PK\x03\x04".to_vec();
         bytes.extend(self.common_fields(time, large));
         let extra = if large { zip64_extra(&[self.size, self.compressed_size()]) } else { Vec::new() };
-        bytes.extend((extra.len() as u16).to_le_bytes());
+        bytes.extend(short_length(&extra));
         bytes.extend(self.name.as_bytes());
         bytes.extend(extra);
         bytes
@@ -148,7 +147,7 @@ impl Entry {
         let mut bytes = b"PK\x01\x02".to_vec();
         bytes.extend(VERSION_MADE_BY.to_le_bytes());
         bytes.extend(self.common_fields(time, large || far));
-        bytes.extend((extra.len() as u16).to_le_bytes());
+        bytes.extend(short_length(&extra));
         // Comment length, disk number, internal attributes.
         bytes.extend([0; 6]);
         bytes.extend(((UNIX_REGULAR_FILE | self.mode) << 16).to_le_bytes());
@@ -181,12 +180,16 @@ fn narrow(value: u64, zip64: bool) -> u32 {
 }
 
 fn zip64_extra(values: &[u64]) -> Vec<u8> {
+    let bytes_of_values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     let mut bytes = ZIP64_EXTRA_ID.to_le_bytes().to_vec();
-    bytes.extend((values.len() as u16 * 8).to_le_bytes());
-    for value in values {
-        bytes.extend(value.to_le_bytes());
-    }
+    bytes.extend(short_length(&bytes_of_values));
+    bytes.extend(bytes_of_values);
     bytes
+}
+
+/// The 16-bit length field of something that is short: names were checked, extra fields are our own.
+fn short_length(bytes: &[u8]) -> [u8; 2] {
+    u16::try_from(bytes.len()).expect("names and extra fields are short").to_le_bytes()
 }
 
 /// A time in the form of MS-DOS: local time, two-second steps, from 1980 to 2107.
