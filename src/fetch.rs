@@ -3,6 +3,7 @@
 //! Invariant: every path that [`Fetcher::fetch_all`] returns is a wheel in the cache whose hash and size were
 //! compared with the lock's, and whose members were compared with its RECORD, before it got its name.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,8 +50,8 @@ pub enum FetchError {
         /// What happened.
         source: NetworkError,
     },
-    /// Something is not in the cache, and the network must not be used.
-    #[error("{} not in the cache, and `--offline` forbids downloading: {}", if .0.len() == 1 { "a wheel is" } else { "wheels are" }, .0.join(", "))]
+    /// The wheels of these packages are not in the cache, and the network must not be used.
+    #[error("`--offline` forbids downloading what is not in the cache: the wheels of {}", .0.join(", "))]
     Offline(Vec<String>),
     /// The bytes do not hash to what the lock promises.
     #[error("`{file}` of package `{package}` from `{host}` has hash `{actual}`, the lock expects `{expected}`")]
@@ -219,8 +220,9 @@ impl Fetcher {
         missing.dedup_by(|a, b| a.path == b.path);
         let needs_network = |job: &&Job| matches!(job.location, Location::Url(_));
         if self.offline && missing.iter().any(|job| needs_network(&job)) {
-            let names = missing.iter().filter(needs_network).map(|job| format!("`{}`", job.file)).collect();
-            return Err(FetchError::Offline(names));
+            let names: BTreeSet<String> =
+                missing.iter().filter(needs_network).map(|job| format!("`{}`", job.package)).collect();
+            return Err(FetchError::Offline(names.into_iter().collect()));
         }
         let new_files = missing.len();
         if missing.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Order of precedence: command line (and its `BUNDLE_…` variables), app, `[tool.bundle]`, defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
@@ -210,7 +210,9 @@ impl Workspace {
             (Some(configured), Some(package)) => (configured.clone(), package),
             (None, Some(package)) => (AppConfiguration::default(), package),
             (_, None) => {
-                let available = self.configuration.apps.keys().cloned().chain(self.member_names()).collect::<Vec<_>>();
+                let names: BTreeSet<String> =
+                    self.configuration.apps.keys().cloned().chain(self.member_names()).collect();
+                let available = names.into_iter().collect();
                 return Err(SettingsError::NoSuchApp { name: name.to_owned(), available });
             }
         };

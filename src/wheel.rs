@@ -18,6 +18,9 @@ use sha2::{Digest, Sha256};
 use crate::error::{Diagnose, ExitStatus};
 use crate::packaging::{PackageName, WheelFilename};
 
+/// The longest name of a member in bytes; Linux takes no path of 4096.
+const MAX_NAME_LENGTH: usize = 3500;
+
 /// The largest metadata file that is read into memory, in bytes.
 const MAX_METADATA_SIZE: u64 = 64 << 20;
 
@@ -254,7 +257,7 @@ impl WheelFile {
     fn inflate(&self, member: &Member, mut each: impl FnMut(&[u8])) -> Result<(), WheelError> {
         let damaged = || self.problem(WheelProblem::Damaged(member.name.clone()));
         let mut reader = self.reader(member)?;
-        let mut buffer = [0; 32 << 10];
+        let mut buffer = vec![0; 64 << 10];
         let mut size = 0_u64;
         let mut crc32 = crc32fast::Hasher::new();
         loop {
@@ -401,10 +404,13 @@ impl WheelFile {
     }
 }
 
-/// Whether a name is UTF-8, relative, and has no empty, `.` or `..` part, no backslash and no NUL.
+/// Whether a name is UTF-8, not too long, relative, and has no empty, `.` or `..` part, no backslash and no NUL.
 fn is_plain_path(name: &[u8]) -> bool {
-    std::str::from_utf8(name)
-        .is_ok_and(|name| !name.contains(['\\', '\0']) && name.split('/').all(|part| !matches!(part, "" | "." | "..")))
+    std::str::from_utf8(name).is_ok_and(|name| {
+        name.len() <= MAX_NAME_LENGTH
+            && !name.contains(['\\', '\0'])
+            && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    })
 }
 
 /// The one `.dist-info` directory at the top whose name and version are the file name's.
