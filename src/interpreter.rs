@@ -37,6 +37,14 @@ pub fn on_path(wanted: Option<(u8, u8)>) -> Vec<Interpreter> {
         .collect()
 }
 
+/// The minor versions of Python 3 for which there is a `python3.Y` on `PATH`, ascending; nothing is started.
+pub fn minors_on_path() -> Vec<u8> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let exists = |minor: &u8| directories.iter().any(|directory| directory.join(format!("python3.{minor}")).is_file());
+    (7..=30).filter(exists).collect()
+}
+
 /// Starts an interpreter and asks for its version; `None` if it does not answer as CPython does.
 fn probe(candidate: &Path) -> Option<Interpreter> {
     let output = Command::new(candidate).args(["-I", "-S", "-c", PROBE]).stdin(Stdio::null()).output().ok()?;

@@ -305,7 +305,8 @@ impl Workspace {
         Ok(Unit { apps, targets })
     }
 
-    /// `.python-version`, else the newest suitable interpreter on this machine, else the lowest version allowed.
+    /// `.python-version`, else what `python3` is here if it suits, else the newest `pythonX.Y` that does, else the
+    /// lowest version allowed.
     ///
     /// Only the minor version counts: which patch release somebody develops on says nothing about where the
     /// artifact runs.
@@ -319,9 +320,18 @@ impl Workspace {
         let suitable = |&(major, minor, patch): &(u8, u8, u32)| {
             requires_python.contains(&Version::new([u64::from(major), u64::from(minor), u64::from(patch)]))
         };
-        let installed = interpreter::on_path(None).into_iter().map(|found| found.version).filter(suitable).max();
-        installed
+        let usual = interpreter::on_path(None).into_iter().map(|found| found.version).find(suitable);
+        let newest_named = || {
+            let minors = interpreter::minors_on_path();
+            minors
+                .into_iter()
+                .rev()
+                .find(|&minor| (0..=99).any(|patch| suitable(&(3, minor, patch))))
+                .map(|minor| (3, minor))
+        };
+        usual
             .map(|(major, minor, _)| (major, minor))
+            .or_else(newest_named)
             .or_else(|| lowest_minor(requires_python))
             .map(minor)
             .ok_or(SettingsError::NoPython)

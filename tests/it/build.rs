@@ -200,7 +200,7 @@ fn one_file_for_each_app_and_platform() {
     }
     let server = Server::start();
     let pure = Wheel::new("pure", "1.0").file("pure.py", "").build();
-    let member = |name: &str| Member::member(name).needs(&["pure"]).file(&format!("{name}/__init__.py"), "");
+    let member = |name: &str| Member::in_workspace(name).needs(&["pure"]).file(&format!("{name}/__init__.py"), "");
     let project =
         Project::new().member(member("api")).member(member("worker")).package(Package::served(&server, &pure));
 
@@ -241,7 +241,7 @@ fn a_member_is_built_from_its_directory() {
     }
     let project = Project::new()
         .member(Member::root("app").needs(&["shared"]).file("app/__init__.py", ""))
-        .member(Member::member("shared").file("shared/__init__.py", ""));
+        .member(Member::in_workspace("shared").file("shared/__init__.py", ""));
     let sandbox = Sandbox::new(&project);
     let directory = sandbox.project().join("packages/shared");
     sandbox.bundle(&["build"]).current_dir(&directory).success();

@@ -90,7 +90,7 @@ fn a_workspace_is_built_whole() {
                 .needs(&["shared-code"])
                 .file("app/__init__.py", "import shared_code\nWORD = shared_code.WORD\n"),
         )
-        .member(Member::member("shared-code").file("shared_code/__init__.py", "WORD = 'shared'\n"));
+        .member(Member::in_workspace("shared-code").file("shared_code/__init__.py", "WORD = 'shared'\n"));
     let sandbox = Sandbox::new(&project);
     let artifact = sandbox.build("app");
     sandbox.run(&artifact).args(["-c", "import app; print(app.WORD)"]).success().prints("shared");

@@ -235,7 +235,7 @@ fn default_groups_are_those_of_the_project() {
 
 #[test]
 fn an_unknown_extra_is_refused() {
-    let project = lone(&[]).member(Member::member("other").extra("metrics", &[]).extra("trace", &[]));
+    let project = lone(&[]).member(Member::in_workspace("other").extra("metrics", &[]).extra("trace", &[]));
     let sandbox = Sandbox::new(&project);
     let near = sandbox.bundle(&["plan", "--package", "other", "--extra", "metric"]).fails_with(3);
     near.says(&["`metric`", "`other`"]);
@@ -261,7 +261,7 @@ fn an_unknown_group_is_refused() {
 #[test]
 fn an_unknown_app_is_refused() {
     let project = lone(&[])
-        .member(Member::member("worker"))
+        .member(Member::in_workspace("worker"))
         .configured_with("[tool.bundle.apps.frontend]\npackage = \"worker\"\n");
     let sandbox = Sandbox::new(&project);
     let near = sandbox.bundle(&["plan", "wroker"]).fails_with(3);
@@ -275,7 +275,7 @@ fn an_unknown_app_is_refused() {
 #[test]
 fn an_unknown_package_is_refused() {
     // A package of the lock that is no project of it does not count.
-    let project = lone(&["anyio"]).member(Member::member("worker")).package(pure("anyio"));
+    let project = lone(&["anyio"]).member(Member::in_workspace("worker")).package(pure("anyio"));
     let finished = Sandbox::new(&project).bundle(&["plan", "--package", "anyio"]).fails_with(3);
     finished.says(&["`anyio`"]);
     let hint = finished.line("hint: ");
@@ -564,8 +564,8 @@ fn conflicting_choices_are_refused() {
 fn workspace() -> Project {
     Project::for_fixed_target()
         .member(Member::root("app").needs(&["shared", "base"]))
-        .member(Member::member("shared").needs(&["common"]))
-        .member(Member::member("worker").needs(&["shared", "queue"]))
+        .member(Member::in_workspace("shared").needs(&["common"]))
+        .member(Member::in_workspace("worker").needs(&["shared", "queue"]))
         .package(pure("base"))
         .package(pure("common"))
         .package(pure("queue"))
@@ -599,8 +599,8 @@ fn the_root_is_planned_alone_unless_all_are_asked_for() {
 #[test]
 fn a_root_without_project_stands_for_all_members() {
     let project = Project::for_fixed_target()
-        .member(Member::member("api").needs(&["web"]))
-        .member(Member::member("worker").needs(&["queue"]).without_build_system())
+        .member(Member::in_workspace("api").needs(&["web"]))
+        .member(Member::in_workspace("worker").needs(&["queue"]).without_build_system())
         .package(pure("web"))
         .package(pure("queue"))
         .package(pure("ruff"))

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
@@ -482,4 +482,42 @@ fn a_damaged_file_is_refused() {
     changed[position] ^= 1;
     refused(&changed);
     sandbox.run(&artifact).args(["-c", "import fragile; print(fragile.UNIQUE)"]).success().prints("intact text");
+}
+
+#[test]
+fn a_root_that_others_can_write_to_is_passed_over() {
+    let (sandbox, artifact) = over(&[demo::greet()]);
+    let root = sandbox.path("shared");
+    std::fs::create_dir(&root).expect("directory");
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o777)).expect("mode");
+    let code = "import greet; print(greet.__file__)";
+    let finished = sandbox.run(&artifact).env("BUNDLE_ROOT", &root).args(["-c", code]).success();
+    let home = sandbox.path("home/.cache/bundle");
+    assert!(finished.stdout.starts_with(home.to_str().expect("UTF-8")), "{}", finished.stdout);
+    assert!(files_below(&root).is_empty());
+}
+
+#[test]
+fn more_places_to_import_from_can_be_asked_for() {
+    let (sandbox, artifact) = over(&[]);
+    let elsewhere = sandbox.path("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("directory");
+    std::fs::write(elsewhere.join("plugin.py"), "WORD = 'plugged in'\n").expect("module");
+    for variable in ["BUNDLE_EXTRA_SYS_PATH", "PEX_EXTRA_SYS_PATH"] {
+        let run = sandbox.run(&artifact).env(variable, &elsewhere).args(["-c", "import plugin; print(plugin.WORD)"]);
+        run.success().prints("plugged in");
+    }
+}
+
+#[test]
+fn it_says_what_it_does_only_when_asked() {
+    let (sandbox, artifact) = over(&[]);
+    let silent = sandbox.run(&artifact).args(["-c", ""]).success();
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("", ""));
+    let root = sandbox.root();
+    for variable in ["BUNDLE_VERBOSE", "PEX_VERBOSE"] {
+        let verbose = sandbox.run(&artifact).env(variable, "1").args(["-c", ""]).success();
+        verbose.says(&[artifact.to_str().expect("UTF-8"), root.to_str().expect("UTF-8"), "CPython"]);
+        assert_eq!(verbose.stdout, "");
+    }
 }

@@ -226,7 +226,7 @@ impl Member {
     }
 
     /// A member of a workspace, in `packages/<name>`.
-    pub(crate) fn member(name: &str) -> Self {
+    pub(crate) fn in_workspace(name: &str) -> Self {
         Self::at(&format!("packages/{name}"), name)
     }
 
@@ -300,7 +300,7 @@ impl Member {
             requirements(&self.dependencies),
         );
         let table = |header: &str, rows: Vec<(&String, String)>| {
-            let rows: String = rows.into_iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+            let rows = rows.into_iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<Vec<_>>().concat();
             if rows.is_empty() { rows } else { format!("\n[{header}]\n{rows}") }
         };
         let lists = |entries: &'_ [(String, Vec<Dependency>)]| -> Vec<(String, String)> {
@@ -467,7 +467,7 @@ fn edges(key: &str, dependencies: &[Dependency]) -> String {
     if dependencies.is_empty() {
         return String::new();
     }
-    let rows: String = dependencies.iter().map(|edge| format!("    {},\n", edge.to_toml("extra"))).collect();
+    let rows = dependencies.iter().map(|edge| format!("    {},\n", edge.to_toml("extra"))).collect::<Vec<_>>().concat();
     format!("{key} = [\n{rows}]\n")
 }
 
