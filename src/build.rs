@@ -280,29 +280,31 @@ fn build_local(
     ui: Ui,
 ) -> Result<BuiltWheels, Failure> {
     let builder = Builder::new(cache.clone(), global.offline);
-    let mut wheels = BuiltWheels::new();
+    let mut trees = BTreeMap::new();
     for job in jobs {
         let target = job.selection.target;
         for selected in &job.selection.packages {
-            let Distribution::Local(path) = &selected.distribution else { continue };
-            let key = (selected.name.clone(), target_key(target));
-            if wheels.contains_key(&key) {
-                continue;
+            if let Distribution::Local(path) = &selected.distribution {
+                let tree = SourceTree {
+                    package: selected.name.clone(),
+                    version: selected.version.clone(),
+                    directory: normalized(&workspace.lock.directory().join(path)),
+                };
+                trees.insert((selected.name.clone(), target_key(target)), (tree, target, &job.tags));
             }
-            let started = Instant::now();
-            let tree = SourceTree {
-                package: selected.name.clone(),
-                version: selected.version.clone(),
-                directory: normalized(&workspace.lock.directory().join(path)),
-            };
-            let built = builder.build(&tree, target, &job.tags)?;
-            if built.new {
-                ui.done("Built", &format!("{} in {}", selected.name, elapsed(started)));
-            }
-            wheels.insert(key, built.path);
         }
     }
-    Ok(wheels)
+    trees
+        .into_par_iter()
+        .map(|(key, (tree, target, tags))| {
+            let started = Instant::now();
+            let built = builder.build(&tree, target, tags)?;
+            if built.new {
+                ui.done("Built", &format!("{} in {}", tree.package, elapsed(started)));
+            }
+            Ok((key, built.path))
+        })
+        .collect()
 }
 
 /// Removes `.` parts, which a lock's `.` for its own directory brings.

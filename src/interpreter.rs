@@ -26,21 +26,24 @@ fn names(wanted: Option<(u8, u8)>) -> Vec<String> {
 }
 
 /// The interpreters on `PATH`: `pythonX.Y` for the wanted version, `python3`, `python`, in this order.
-pub fn on_path(wanted: Option<(u8, u8)>) -> Vec<Interpreter> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+///
+/// Each is started only when the iterator comes to it: shims take a tenth of a second.
+pub fn on_path(wanted: Option<(u8, u8)>) -> impl Iterator<Item = Interpreter> {
+    let directories = path_directories();
     names(wanted)
-        .iter()
-        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
+        .into_iter()
+        .flat_map(move |name| directories.iter().map(|directory| directory.join(&name)).collect::<Vec<_>>())
         .filter(|candidate| candidate.is_file())
         .filter_map(|candidate| probe(&candidate))
-        .collect()
+}
+
+fn path_directories() -> Vec<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
 
 /// The minor versions of Python 3 for which there is a `python3.Y` on `PATH`, ascending; nothing is started.
 pub fn minors_on_path() -> Vec<u8> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let directories = path_directories();
     let exists = |minor: &u8| directories.iter().any(|directory| directory.join(format!("python3.{minor}")).is_file());
     (7..=30).filter(exists).collect()
 }

@@ -224,11 +224,11 @@ impl Builder {
 
     /// The command that builds a wheel, but for the output directory and the source directory.
     fn frontend(&self, target: Target) -> Option<Command> {
-        let interpreters = interpreter::on_path(Some(target.python.version));
+        let mut interpreters = interpreter::on_path(Some(target.python.version));
         if runs(Command::new("uv").arg("--version")) {
             let mut command = Command::new("uv");
             command.args(["build", "--wheel", "--no-progress", "--no-python-downloads"]);
-            if let Some(interpreter) = interpreters.first() {
+            if let Some(interpreter) = interpreters.next() {
                 command.arg("--python").arg(&interpreter.path);
             }
             if self.offline {
@@ -237,9 +237,8 @@ impl Builder {
             command.arg("--out-dir");
             return Some(command);
         }
-        let with_pip = interpreters
-            .into_iter()
-            .find(|interpreter| runs(Command::new(&interpreter.path).args(["-m", "pip", "--version"])))?;
+        let with_pip =
+            interpreters.find(|interpreter| runs(Command::new(&interpreter.path).args(["-m", "pip", "--version"])))?;
         let mut command = Command::new(with_pip.path);
         command.args([
             "-m",

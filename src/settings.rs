@@ -320,7 +320,7 @@ impl Workspace {
         let suitable = |&(major, minor, patch): &(u8, u8, u32)| {
             requires_python.contains(&Version::new([u64::from(major), u64::from(minor), u64::from(patch)]))
         };
-        let usual = interpreter::on_path(None).into_iter().map(|found| found.version).find(suitable);
+        let usual = interpreter::on_path(None).map(|found| found.version).find(suitable);
         let newest_named = || {
             let minors = interpreter::minors_on_path();
             minors

@@ -85,9 +85,6 @@ pub enum WheelProblem {
         /// Hash of the bytes.
         actual: String,
     },
-    /// RECORD lists a file that is not there.
-    #[error("lists `{0}` in its RECORD, but does not contain it")]
-    RecordDangling(String),
     /// An entry point's name or reference is not valid.
     #[error("has an entry point `{0}` that cannot be made a script")]
     EntryPoint(String),
@@ -372,15 +369,14 @@ impl WheelFile {
         matches!(name, Some("RECORD" | "RECORD.jws" | "RECORD.p7s"))
     }
 
-    /// Inflates every member and checks size, CRC-32 and the hash in RECORD; RECORD must not name anything else.
+    /// Inflates every member and checks size, CRC-32, and the hash in RECORD.
     ///
-    /// Members that RECORD does not name are accepted: installers install them too.
+    /// Members that RECORD does not name are accepted, and so are names that are no members: installers do not
+    /// mind either, and the RECORD that is packed is written anew.
     pub fn verify(&self) -> Result<(), WheelError> {
         self.check_version()?;
         let record = self.record()?;
-        let mut names = HashSet::new();
         for member in &self.members {
-            names.insert(member.name.as_str());
             let actual = self.sha256(member)?;
             if let Some(Some(expected)) = record.get(&member.name)
                 && *expected != actual
@@ -394,13 +390,7 @@ impl WheelFile {
                 }));
             }
         }
-        let mut dangling: Vec<&String> =
-            record.keys().filter(|name| !names.contains(name.as_str()) && !name.ends_with('/')).collect();
-        dangling.sort();
-        match dangling.first() {
-            Some(name) => Err(self.problem(WheelProblem::RecordDangling((*name).clone()))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
