@@ -178,6 +178,8 @@ pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure>
     }
 
     let cache = Cache::locate(global.cache_dir.as_deref())?;
+    ui.detail(&format!("lock `{}`", workspace.lock.path.display()));
+    ui.detail(&format!("cache `{}`", cache.directory().display()));
     let fetched = fetch(&workspace, &jobs, &cache, global, args, ui)?;
     let built = build_local(&workspace, &jobs, &cache, global, ui)?;
     for job in jobs {
@@ -418,9 +420,22 @@ fn pack(
         build_record,
         time: time.unwrap_or(DosTime::EARLIEST),
     };
+    let claim = claim_text(&artifact.launch_record);
     let length = artifact.write(&job.output)?;
     ui.done("Packed", &format!("{} ({}) in {}", displayed(&job.output), human_size(length), elapsed(started)));
+    ui.detail(&format!("runs on {claim}"));
     Ok(())
+}
+
+/// What the artifact needs where it runs, for people.
+fn claim_text(record: &LaunchRecord) -> String {
+    let ranges: Vec<String> = record.python.ranges.iter().map(ToString::to_string).collect();
+    let build = match record.python.free_threaded {
+        Some(true) => "free-threaded ",
+        _ => "",
+    };
+    let libc = record.platform.libc.map_or_else(String::new, |libc| format!(", {libc} or newer"));
+    format!("{build}CPython {}, {} Linux{libc}", ranges.join(", "), record.platform.arch)
 }
 
 /// What the selection claims, narrowed by the wheels that were built here and that the lock did not know.

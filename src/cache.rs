@@ -51,6 +51,11 @@ impl Cache {
         Ok(Self { root: directory.join(LAYOUT) })
     }
 
+    /// The directory below which everything lies.
+    pub fn directory(&self) -> &Path {
+        &self.root
+    }
+
     /// Where a downloaded wheel with this key belongs.
     pub fn wheel(&self, key: &str, file: &str) -> PathBuf {
         self.root.join("wheels").join(key).join(file)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::packaging::{ExtraName, GroupName, PackageName};
@@ -40,7 +41,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR", env = "BUNDLE_CACHE_DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Use only what is in the cache
-    #[arg(long, global = true, env = "BUNDLE_OFFLINE")]
+    #[arg(long, global = true, env = "BUNDLE_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
     /// Print nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]

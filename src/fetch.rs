@@ -228,15 +228,14 @@ impl Fetcher {
         if missing.is_empty() {
             return Ok(Fetched { paths, new_files, new_bytes: 0 });
         }
-        let known_total: Option<u64> = missing.iter().map(|job| job.size).sum();
-        let bar = self.ui.download_bar(known_total);
+        let bar = self.ui.download_bar(missing.iter().filter_map(|job| job.size).sum());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| FetchError::Client(Box::new(error)))?;
         let result = runtime.block_on(self.download_all(missing, &bar));
-        // Whatever still runs after a failure is of no more use.
-        runtime.shutdown_background();
+        // Waits for checks that still run after a failure, so that their temporary files go.
+        drop(runtime);
         bar.finish_and_clear();
         Ok(Fetched { paths, new_files, new_bytes: result? })
     }
@@ -266,9 +265,11 @@ impl Fetcher {
     async fn download_all(&self, missing: Vec<Job>, bar: &ProgressBar) -> Result<u64, FetchError> {
         let client = client()?;
         let permits = Arc::new(Semaphore::new(self.jobs));
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let check_permits = Arc::new(Semaphore::new(processors));
         let mut tasks = JoinSet::new();
         for job in missing {
-            let (client, permits) = (client.clone(), Arc::clone(&permits));
+            let (client, permits, check_permits) = (client.clone(), Arc::clone(&permits), Arc::clone(&check_permits));
             let (cache, bar) = (self.cache.clone(), bar.clone());
             tasks.spawn(async move {
                 let permit = permits.acquire_owned().await;
@@ -279,6 +280,7 @@ impl Fetcher {
                 };
                 // Checking the contents needs the processor, not the network.
                 drop(permit);
+                let _check_permit = check_permits.acquire_owned().await;
                 let checked = tokio::task::spawn_blocking(move || keep_verified(&cache, &job, temporary)).await;
                 checked.map_err(|error| FetchError::Client(Box::new(error)))??;
                 Ok::<u64, FetchError>(length)
@@ -389,6 +391,9 @@ async fn attempt_download(
         return Err(wrong_size(promised));
     }
     rewind(temporary)?;
+    // Where the lock has no sizes, the bar's length is known only as answers come.
+    let announced = if job.size.is_none() { response.content_length().unwrap_or_default() } else { 0 };
+    bar.inc_length(announced);
     let mut hasher = Hasher::new(job.hash.as_ref());
     let mut length = 0_u64;
     loop {
@@ -397,6 +402,7 @@ async fn attempt_download(
             Ok(None) => break,
             Err(error) => {
                 bar.set_position(bar.position().saturating_sub(length));
+                bar.set_length(bar.length().unwrap_or_default().saturating_sub(announced));
                 return Ok(Err(NetworkError::transport(&error).into()));
             }
         };

@@ -1,9 +1,9 @@
 //! Source trees of the project, built into wheels by their own build backend (PEP 517).
 //!
 //! The backend is run by `uv` if it is on `PATH`, else by an interpreter's pip. A tree is copied before it is
-//! built, without what git ignores, so that a backend neither sees stale build directories nor leaves any
-//! behind. Invariant: the key of a built wheel covers every file that the backend was given.
+//! built, so that a backend neither sees stale build directories nor leaves any behind. Invariant: the key of a built wheel covers every file that the backend was given.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -46,7 +46,7 @@ pub enum LocalError {
         /// The package.
         package: PackageName,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: AnyError,
     },
     /// Neither `uv` nor an interpreter with pip was found.
     #[error("package `{0}` has to be built, but neither `uv` nor a Python with pip is on `PATH`")]
@@ -294,40 +294,66 @@ fn runs(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The files of a tree that count: not what git ignores, nor what tools leave behind.
-fn source_files(directory: &Path) -> Result<Vec<SourceFile>, Box<dyn std::error::Error + Send + Sync>> {
-    let root = directory.to_owned();
-    let walk = ignore::WalkBuilder::new(directory)
-        .hidden(false)
-        .require_git(false)
-        .sort_by_file_name(std::cmp::Ord::cmp)
-        .filter_entry(move |entry| !is_left_behind(entry, &root))
-        .build();
-    let mut files = Vec::new();
-    for entry in walk {
-        let entry = entry?;
-        // Links are followed: a file that is linked into a package belongs to it.
-        let metadata = fs_err::metadata(entry.path())?;
-        if !metadata.is_file() {
-            continue;
-        }
-        let mut hasher = Sha256::new();
-        let mut input = fs_err::File::open(entry.path())?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let length = input.read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            hasher.update(&buffer[..length]);
-        }
-        files.push(SourceFile {
-            relative: entry.path().strip_prefix(directory)?.to_owned(),
-            executable: is_executable(&metadata),
-            sha256: hasher.finalize().into(),
-        });
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The files of a tree that count, sorted.
+///
+/// What git ignores does not, except beside code: generated modules and built assets are usually ignored, and
+/// backends pack them all the same. So a directory at the top that holds Python files is taken whole.
+fn source_files(directory: &Path) -> Result<Vec<SourceFile>, AnyError> {
+    let mut paths = files_below(directory, directory, true)?;
+    let with_code: BTreeSet<PathBuf> = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "py"))
+        .filter_map(|path| path.parent()?.components().next())
+        .map(|top| directory.join(top))
+        .collect();
+    for top in with_code {
+        paths.extend(files_below(directory, &top, false)?);
     }
-    Ok(files)
+    paths.into_iter().map(|relative| source_file(directory, relative)).collect()
+}
+
+/// Paths of the files below `start`, relative to `root`.
+///
+/// Ignore rules of the user or of the checkout alone do not count: they are not the same on every machine.
+fn files_below(root: &Path, start: &Path, obey_gitignore: bool) -> Result<BTreeSet<PathBuf>, AnyError> {
+    let junk_root = root.to_owned();
+    let walk = ignore::WalkBuilder::new(start)
+        .standard_filters(false)
+        .git_ignore(obey_gitignore)
+        .parents(obey_gitignore)
+        .require_git(false)
+        .follow_links(true)
+        .filter_entry(move |entry| !is_left_behind(entry, &junk_root))
+        .build();
+    let mut paths = BTreeSet::new();
+    for entry in walk {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // Links that lead nowhere or in circles are no files.
+            Err(error) if error.io_error().is_none_or(|error| error.kind() == std::io::ErrorKind::NotFound) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if entry.file_type().is_some_and(|kind| kind.is_file()) {
+            paths.insert(entry.path().strip_prefix(root)?.to_owned());
+        }
+    }
+    Ok(paths)
+}
+
+fn source_file(directory: &Path, relative: PathBuf) -> Result<SourceFile, AnyError> {
+    let mut input = fs_err::File::open(directory.join(&relative))?;
+    let executable = is_executable(&input.metadata()?);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let length = input.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(SourceFile { relative, executable, sha256: hasher.finalize().into() });
+        }
+        hasher.update(&buffer[..length]);
+    }
 }
 
 #[cfg(unix)]
@@ -343,16 +369,26 @@ fn is_executable(_: &std::fs::Metadata) -> bool {
 
 /// Directories of tools and of earlier builds. `build` and `dist` are only those at the top without code in them.
 fn is_left_behind(entry: &ignore::DirEntry, root: &Path) -> bool {
-    if !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+    const TOOLS: [&str; 10] = [
+        ".git",
+        ".hypothesis",
+        ".mypy_cache",
+        ".nox",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+    ];
+    if !entry.file_type().is_some_and(|kind| kind.is_dir()) || entry.path() == root {
         return false;
     }
     let name = entry.file_name().to_string_lossy();
     let is_output = entry.path().parent() == Some(root)
         && matches!(&*name, "build" | "dist")
         && !entry.path().join("__init__.py").exists();
-    is_output
-        || matches!(&*name, ".git" | "__pycache__" | ".venv" | ".pytest_cache" | ".mypy_cache" | ".ruff_cache" | ".tox")
-        || name.ends_with(".egg-info")
+    is_output || TOOLS.contains(&&*name) || name.ends_with(".egg-info") || entry.path().join("pyvenv.cfg").is_file()
 }
 
 /// What a built wheel is known by: everything that it is made from, each part with its length.

@@ -47,21 +47,14 @@ impl Ui {
         }
     }
 
-    /// A bar that counts bytes, shown on a terminal only.
-    pub fn download_bar(self, total_bytes: Option<u64>) -> ProgressBar {
+    /// A bar that counts bytes, shown on a terminal only. Its length may grow as sizes become known.
+    pub fn download_bar(self, known_bytes: u64) -> ProgressBar {
+        const TEMPLATE: &str =
+            "{prefix:>10} {bar:30.green/dim} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}";
         let shown = !self.quiet && std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        let (bar, template) = match total_bytes {
-            Some(total) => (
-                ProgressBar::with_draw_target(Some(total), target),
-                "{prefix:>10} {bar:30.green/dim} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {msg}",
-            ),
-            None => (
-                ProgressBar::with_draw_target(None, target),
-                "{prefix:>10} {spinner} {decimal_bytes} {decimal_bytes_per_sec} {msg}",
-            ),
-        };
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+        let bar = ProgressBar::with_draw_target(Some(known_bytes), target);
+        bar.set_style(ProgressStyle::with_template(TEMPLATE).expect("the template is valid"));
         bar.set_prefix("Fetching");
         bar
     }

@@ -14,6 +14,11 @@ from comparison.storage import Place
 # Starts no more of Python than has to be.
 _NOTHING = ("-S", "-c", "pass")
 
+# Rows that others are held against.
+PLAIN_FIRST_START = "a plain venv without bytecode"
+COPY_OF_TREE = "`cp -r` of the unpacked tree"
+BARE_INTERPRETER = "`bin/python` of its tree"
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -27,7 +32,8 @@ class Artifact:
 
     def start(self, root: Path, *arguments: str) -> Command:
         """Return the command that starts its interpreter, with what is unpacked below `root`."""
-        return Command.of(self.path, *arguments, **{self.interpreter_variable: "1", self.root_variable: root})
+        variables: dict[str, str | Path] = {self.interpreter_variable: "1", self.root_variable: root}
+        return Command.of(self.path, *arguments, **variables)
 
 
 class Artifacts:
@@ -70,40 +76,42 @@ def builds(prepared: Prepared, artifacts: Artifacts, tools: Tools, place: Place)
     change = _changer(prepared.changing_project / app.source)
 
     def bundle(project: Path, output: Path) -> Command:
-        return Command.of(
-            tools.bundle, "build", app.name, "--project", project, "--cache-dir", prepared.bundle_cache,
-            "--offline", "--quiet", "--output", output,
-        )  # fmt: skip
+        where = ("--project", project, "--cache-dir", prepared.bundle_cache)
+        return Command.of(tools.bundle, "build", app.name, *where, "--offline", "--quiet", "--output", output)
 
-    def contender(name: str, output: Path, command: Command, before: Callable[[], None] | None = None) -> Contender:
-        def prepare() -> None:
+    def prepare(output: Path, before: Callable[[], None] | None = None) -> Callable[[], None]:
+        def clean() -> None:
             output.unlink(missing_ok=True)
             if before is not None:
                 before()
             place.settle()
 
-        return Contender(name, command, prepare)
+        return clean
 
+    pex = Command.of(tools.pex, *requirements, *script, "-o", artifacts.pex.path)
+    shiv = Command.of(tools.shiv, *script, "-o", artifacts.shiv.path, *requirements)
+    shiv_from_packages = Command.of(tools.shiv, *script, "-o", from_packages, "--site-packages", packages)
     return [
-        contender("bundle", artifacts.bundle.path, bundle(prepared.project, artifacts.bundle.path)),
-        contender("bundle, app code changed", changed, bundle(prepared.changing_project, changed), change),
-        contender(
-            "*`uv build` of the changed member alone*",
-            changed,
+        Contender("bundle", bundle(prepared.project, artifacts.bundle.path), prepare=prepare(artifacts.bundle.path)),
+        Contender(
+            "bundle, app code changed", bundle(prepared.changing_project, changed), prepare=prepare(changed, change)
+        ),
+        Contender(
+            "`uv build` of the changed member alone",
             _uv_build(prepared, tools),
-            change,
+            yardstick=True,
+            prepare=prepare(changed, change),
         ),
-        contender("pex", artifacts.pex.path, Command.of(tools.pex, *requirements, *script, "-o", artifacts.pex.path)),
-        contender("pex from a ready venv", from_venv, _pex_from_venv(prepared, tools, from_venv)),
-        contender(
-            "shiv", artifacts.shiv.path, Command.of(tools.shiv, *script, "-o", artifacts.shiv.path, *requirements)
+        Contender("pex", pex, prepare=prepare(artifacts.pex.path)),
+        Contender("pex from a ready venv", _pex_from_venv(prepared, tools, from_venv), prepare=prepare(from_venv)),
+        Contender("shiv", shiv, prepare=prepare(artifacts.shiv.path)),
+        Contender("shiv from ready site-packages", shiv_from_packages, prepare=prepare(from_packages)),
+        Contender(
+            "`cp` of the artifact",
+            Command.of("cp", artifacts.bundle.path, copy),
+            yardstick=True,
+            prepare=prepare(copy),
         ),
-        contender(
-            "shiv from ready site-packages",
-            from_packages,
-            Command.of(tools.shiv, *script, "-o", from_packages, "--site-packages", packages),
-        ),
-        contender("*`cp` of the artifact*", copy, Command.of("cp", artifacts.bundle.path, copy)),
     ]
 
 
@@ -123,10 +131,8 @@ def _pex_from_venv(prepared: Prepared, tools: Tools, output: Path, *options: str
 
 def _uv_build(prepared: Prepared, tools: Tools) -> Command:
     member = (prepared.changing_project / prepared.app.source).parents[1]
-    return Command.of(
-        tools.uv, "build", "--wheel", "--quiet", "--offline", "--python", tools.python,
-        "--out-dir", prepared.directory / "rebuilt", member,
-    )  # fmt: skip
+    options = ("--wheel", "--quiet", "--offline", "--python", tools.python)
+    return Command.of(tools.uv, "build", *options, "--out-dir", prepared.directory / "rebuilt", member)
 
 
 def _changer(source: Path) -> Callable[[], None]:
@@ -152,10 +158,8 @@ class Starts:
         self._directory.mkdir()
         self._artifacts = artifacts.copied_to(self._directory / "artifacts")
         self._environment = make_environment(self._directory / "venv", prepared.requirements, tools, runner)
-        show_prefix = self._artifacts.bundle.start(
-            self._directory / "tree", "-S", "-c", "import sys; print(sys.base_exec_prefix and sys.executable)"
-        )
-        self._tree_python = Path(runner.output(show_prefix).strip())
+        tell = self._artifacts.bundle.start(self._directory / "tree", "-S", "-c", "import sys; print(sys.executable)")
+        self._tree_python = Path(runner.output(tell).strip())
 
     def first(self) -> list[Contender]:
         """Return starts that unpack, and what to hold them against."""
@@ -164,31 +168,31 @@ class Starts:
         return [
             *(self._first(artifact, "-c", self._app.probe) for artifact in self._artifacts.all),
             Contender(
-                "*a plain venv without bytecode*", self._venv_command(), self._preparation(self._remove_bytecode)
+                PLAIN_FIRST_START,
+                self._venv_command(),
+                yardstick=True,
+                prepare=self._preparation(self._remove_bytecode),
             ),
-            Contender("bundle, unpacking alone (`-S -c pass`)", unpacking.command, unpacking.prepare),
+            Contender("bundle, of `-S -c pass` instead", unpacking.command, yardstick=True, prepare=unpacking.prepare),
             Contender(
-                "*`cp -r` of the unpacked tree*",
+                COPY_OF_TREE,
                 Command.of("cp", "-r", tree, copy),
-                self._preparation(lambda: _remove_tree(copy)),
+                yardstick=True,
+                prepare=self._preparation(lambda: _remove_tree(copy)),
             ),
         ]
 
     def warm(self) -> list[Contender]:
         """Return starts of what is unpacked, which the rounds that do not count have to do."""
-        starts = [
-            Contender(artifact.name, artifact.start(self._root(artifact, "warm"), "-c", self._app.probe), needs=artifact.path)
-            for artifact in self._artifacts.all
-        ]
-        starts.insert(1, Contender("*a plain venv*", self._venv_command()))
-        return starts
+        starts = [self._warm(artifact) for artifact in self._artifacts.all]
+        return [*starts, Contender("a plain venv", self._venv_command(), yardstick=True)]
 
     def launcher(self) -> list[Contender]:
         """Return the start of an interpreter through the artifact and without it."""
         bundle = self._artifacts.bundle
         return [
-            Contender("bundle `-S -c pass`", bundle.start(self._root(bundle, "warm"), *_NOTHING)),
-            Contender("*`bin/python -S -c pass` of its tree*", Command.of(self._tree_python, *_NOTHING)),
+            Contender("bundle", bundle.start(self._root(bundle, "warm"), *_NOTHING)),
+            Contender(BARE_INTERPRETER, Command.of(self._tree_python, *_NOTHING), yardstick=True),
         ]
 
     def remove(self) -> None:
@@ -198,7 +202,11 @@ class Starts:
     def _first(self, artifact: Artifact, *arguments: str) -> Contender:
         root = self._root(artifact, "first")
         prepare = self._preparation(lambda: _remove_tree(root))
-        return Contender(artifact.name, artifact.start(root, *arguments), prepare, needs=artifact.path)
+        return Contender(artifact.name, artifact.start(root, *arguments), prepare=prepare, needs=artifact.path)
+
+    def _warm(self, artifact: Artifact) -> Contender:
+        command = artifact.start(self._root(artifact, "warm"), "-c", self._app.probe)
+        return Contender(artifact.name, command, needs=artifact.path)
 
     def _root(self, artifact: Artifact, kind: str) -> Path:
         return self._directory / f"{kind}-root-{artifact.path.name}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from comparison.process import Command, CommandFailed, Runner, Sample
+from comparison.process import Command, CommandError, Runner, Sample
 
 
 def _nothing() -> None:
@@ -19,6 +19,8 @@ class Contender:
 
     name: str
     command: Command
+    # Whether it is there to hold the others against.
+    yardstick: bool = False
     # Called before each run, outside the measured time.
     prepare: Callable[[], None] = _nothing
     # A file that an earlier step should have made.
@@ -31,6 +33,7 @@ class Series:
 
     name: str
     command: str
+    yardstick: bool = False
     samples: list[Sample] = field(default_factory=list)
     # Why there are none.
     failure: str | None = None
@@ -54,7 +57,7 @@ class Series:
 
 def measure(title: str, contenders: list[Contender], rounds: int, runner: Runner, warm_up: int = 0) -> list[Series]:
     """Run all contenders in turn, after some rounds that do not count; one that fails is left out from then on."""
-    series = [Series(contender.name, str(contender.command)) for contender in contenders]
+    series = [Series(contender.name, str(contender.command), contender.yardstick) for contender in contenders]
     for number in range(-warm_up, rounds):
         print(f"{title}: {_label(number, rounds, warm_up)}", file=sys.stderr, flush=True)
         for contender, results in zip(contenders, series, strict=True):
@@ -62,7 +65,7 @@ def measure(title: str, contenders: list[Contender], rounds: int, runner: Runner
                 continue
             try:
                 sample = _run(contender, runner)
-            except CommandFailed as error:
+            except CommandError as error:
                 print(f"error: {title}: {contender.name}: {error}\n{error.output}", file=sys.stderr, flush=True)
                 results.samples.clear()
                 results.failure = f"status {error.status}"
@@ -74,7 +77,7 @@ def measure(title: str, contenders: list[Contender], rounds: int, runner: Runner
 
 def _run(contender: Contender, runner: Runner) -> Sample:
     if contender.needs is not None and not contender.needs.exists():
-        raise CommandFailed(contender.command, 127, f"`{contender.needs}` was not built")
+        raise CommandError(contender.command, 127, f"`{contender.needs}` was not built")
     contender.prepare()
     return runner.timed(contender.command)
 

@@ -46,10 +46,11 @@ class Sample:
     peak_kib: int
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """A command that ended with another status than 0."""
 
     def __init__(self, command: Command, status: int, output: str) -> None:
+        """Keep the last lines of its output."""
         super().__init__(f"`{command}` ended with status {status}")
         self.status = status
         self.output = "\n".join(output.rstrip().splitlines()[-_SHOWN_LINES:])
@@ -72,7 +73,7 @@ class Runner:
         """Run a command and return what it writes to standard output."""
         result = subprocess.run(
             command.arguments,
-            env=self.environment | command.variables,
+            env=self._with(command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -80,15 +81,18 @@ class Runner:
             check=False,
         )
         if result.returncode != 0:
-            raise CommandFailed(command, result.returncode, result.stdout + result.stderr)
+            raise CommandError(command, result.returncode, result.stdout + result.stderr)
         return result.stdout
 
     def timed(self, command: Command) -> Sample:
         """Run a command and return what it took."""
-        result = json.loads(_output_of_group(self._timed_command(command), self.environment | command.variables))
+        result = json.loads(_output_of_group(self._timed_command(command), self._with(command)))
         if result["status"] != 0:
-            raise CommandFailed(command, result["status"], self._output.read_text("utf-8", "replace"))
+            raise CommandError(command, result["status"], self._output.read_text("utf-8", "replace"))
         return Sample(result["seconds"], result["peak_kib"])
+
+    def _with(self, command: Command) -> dict[str, str]:
+        return {**self.environment, **command.variables}
 
     def _timed_command(self, command: Command) -> list[str]:
         return [sys.executable, "-I", "-S", str(_TIMED), str(self._output), *command.arguments]
@@ -105,5 +109,5 @@ def _output_of_group(arguments: list[str], environment: Mapping[str, str]) -> st
             os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode != 0:
-        raise CommandFailed(Command(tuple(arguments)), process.returncode, "its errors are above")
+        raise CommandError(Command(tuple(arguments)), process.returncode, "its errors are above")
     return output

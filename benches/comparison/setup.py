@@ -56,7 +56,7 @@ class Tools:
     uv: Path
 
 
-class SetupFailed(Exception):
+class SetupError(Exception):
     """Something without which nothing can be measured is missing."""
 
 
@@ -65,12 +65,14 @@ def find_python() -> Path:
     name = f"python{PYTHON_VERSION}"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates = [shutil.which(name), *sorted(pyenv.glob(f"versions/{PYTHON_VERSION}.*/bin/{name}"), reverse=True)]
-    for candidate in filter(None, candidates):
-        code = "import sys; print(sys._base_executable)"
+    code = "import sys; print(sys._base_executable)"
+    for candidate in candidates:
+        if candidate is None:
+            continue
         result = subprocess.run([candidate, "-I", "-c", code], capture_output=True, text=True, check=False)
         if result.returncode == 0:
             return Path(result.stdout.strip())
-    raise SetupFailed(f"no {name} on `PATH` or in `{pyenv}`")
+    raise SetupError(f"no {name} on `PATH` or in `{pyenv}`")
 
 
 def build_bundle() -> Path:
@@ -78,7 +80,7 @@ def build_bundle() -> Path:
     target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
     command = ["cargo", "build", "--release", "--locked", "--bin", "bundle"]
     if subprocess.run(command, cwd=REPOSITORY, check=False).returncode != 0:
-        raise SetupFailed("`bundle` could not be built")
+        raise SetupError("`bundle` could not be built")
     return REPOSITORY / target / "release" / "bundle"
 
 
@@ -120,10 +122,8 @@ def prepare(app: App, tools: Tools, directory: Path, runner: Runner) -> Prepared
     cache = directory.parent / "cache" / f"bundle-{app.name}"
 
     # The first build fetches and builds every wheel: it fills the cache.
-    runner.output(
-        Command.of(tools.bundle, "build", app.name, "--project", project, "--cache-dir", cache,
-                   "--quiet", "--output", directory / "first-build")
-    )  # fmt: skip
+    where = ("--project", project, "--cache-dir", cache)
+    runner.output(Command.of(tools.bundle, "build", app.name, *where, "--quiet", "--output", directory / "first-build"))
     plan = json.loads(runner.output(Command.of(tools.bundle, "plan", app.name, "--project", project, "--json")))
     packages = plan["targets"][0]["packages"]
 
@@ -134,39 +134,32 @@ def prepare(app: App, tools: Tools, directory: Path, runner: Runner) -> Prepared
 
     sizes = [_size_in_cache(cache, package["filename"]) for package in packages if package["kind"] == "wheel"]
     sizes += [wheel.stat().st_size for wheel in members]
-    return Prepared(
-        app, directory, project, changing_project, cache, requirements, environment, sum(sizes), len(sizes)
-    )
+    return Prepared(app, directory, project, changing_project, cache, requirements, environment, sum(sizes), len(sizes))
 
 
 def make_environment(directory: Path, requirements: Path, tools: Tools, runner: Runner) -> Path:
     """Make a virtual environment with the packages of an app, copied, without bytecode."""
     shutil.rmtree(directory, ignore_errors=True)
     runner.output(Command.of(tools.uv, "venv", "--quiet", "--python", tools.python, directory))
-    runner.output(
-        Command.of(tools.uv, "pip", "install", "--quiet", "--python", directory / "bin" / "python",
-                   "--link-mode", "copy", "--require-hashes", "--no-deps", "-r", requirements)
-    )  # fmt: skip
+    options = ("--quiet", "--link-mode=copy", "--require-hashes", "--no-deps", "--python", directory / "bin" / "python")
+    runner.output(Command.of(tools.uv, "pip", "install", *options, "-r", requirements))
     return directory
 
 
 def _build_members(
     packages: list[dict[str, str]], project: Path, output: Path, tools: Tools, runner: Runner
 ) -> list[Path]:
+    options = ("--wheel", "--quiet", "--python", tools.python, "--out-dir", output)
     for package in packages:
         if package["kind"] == "local":
-            runner.output(
-                Command.of(tools.uv, "build", "--wheel", "--quiet", "--python", tools.python,
-                           "--out-dir", output, project / package["path"])
-            )  # fmt: skip
+            runner.output(Command.of(tools.uv, "build", *options, project / package["path"]))
     return sorted(output.glob("*.whl"))
 
 
 def _locked_requirements(app: App, project: Path, tools: Tools, runner: Runner) -> str:
-    return runner.output(
-        Command.of(tools.uv, "export", "--quiet", "--project", project, "--python", tools.python, "--frozen",
-                   "--no-dev", "--package", app.name, "--no-emit-workspace", "--no-header", "--no-annotate")
-    )  # fmt: skip
+    where = ("--quiet", "--project", project, "--python", tools.python)
+    what = ("--frozen", "--no-dev", "--package", app.name, "--no-emit-workspace")
+    return runner.output(Command.of(tools.uv, "export", *where, *what, "--no-header", "--no-annotate"))
 
 
 def _pinned_file(wheel: Path) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,13 @@ from pathlib import Path
 _IMAGE_BYTES = 20 << 30
 
 _SHARED_MEMORY = Path("/dev/shm")
+
+# How often, a tenth of a second apart, unmounting is tried: processes that were just killed still hold files.
+_UNMOUNT_TRIES = 50
+
+
+class StorageInUseError(Exception):
+    """Another run has mounted the image, or was killed before it could unmount it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,15 @@ def disk(work: Path) -> Iterator[Place]:
     try:
         yield Place("journaled ext4 image", directory)
     finally:
-        subprocess.run(["umount", directory], check=True)
+        _unmount(directory)
+
+
+def _unmount(directory: Path) -> None:
+    for _ in range(_UNMOUNT_TRIES):
+        if subprocess.run(["umount", directory], capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
+    print(f"warning: `{directory}` is in use and stays mounted", file=sys.stderr)
 
 
 def _mount(image: Path, directory: Path) -> str | None:
@@ -52,8 +68,8 @@ def _mount(image: Path, directory: Path) -> str | None:
     if os.geteuid() != 0:
         return "needs root"
     if directory.is_mount():
-        subprocess.run(["umount", directory], check=True)
-    commands = [["mount", "-o", "loop", image, directory]]
+        raise StorageInUseError(f"`{directory}` is mounted; if no other comparison is under way, unmount it")
+    commands: list[list[str | Path]] = [["mount", "-o", "loop", image, directory]]
     if not image.exists():
         with image.open("wb") as file:
             file.truncate(_IMAGE_BYTES)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::wheel::WheelFile;
 
 /// How long a held response waits for company before the test is let fail.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the server answers one request for a path.
 #[derive(Debug, Clone)]
@@ -103,6 +103,7 @@ impl Server {
     /// Holds every response back until so many requests are in flight.
     pub(crate) fn hold_until(&self, requests: usize) {
         self.shared.state().held_until = requests;
+        self.shared.arrival.notify_all();
     }
 
     /// How often a wheel was asked for.
