@@ -31,7 +31,7 @@ pub enum PackError {
         second: String,
     },
     /// One package's file is another's directory.
-    #[error("`{file}` is a file of package `{package}`, and `{inside}` lies below it")]
+    #[error("`{file}` is a file of package `{package}`, but package `{other}` contains `{inside}`")]
     FileIsDirectory {
         /// The file.
         file: String,
@@ -39,6 +39,8 @@ pub enum PackError {
         package: String,
         /// The path that needs it to be a directory.
         inside: String,
+        /// The package of that path.
+        other: String,
     },
     /// The output cannot be written.
     #[error("cannot write `{path}`")]
@@ -54,7 +56,7 @@ impl Diagnose for PackError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Write { .. } => ExitStatus::FileSystem,
-            Self::Overwrite { .. } | Self::FileIsDirectory { .. } => ExitStatus::Integrity,
+            Self::Overwrite { .. } | Self::FileIsDirectory { .. } => ExitStatus::Project,
         }
     }
 
@@ -63,7 +65,9 @@ impl Diagnose for PackError {
             Self::Overwrite { path, .. } => Some(format!(
                 "if it does not matter which one is kept, `--allow-overwrite '{path}'` keeps the last one by name"
             )),
-            Self::FileIsDirectory { .. } => None,
+            Self::FileIsDirectory { .. } => {
+                Some("the two cannot be installed together; lock other versions of them".into())
+            }
             Self::Write { .. } => Some("choose a writable place with `--output FILE`".into()),
         }
     }
@@ -130,13 +134,14 @@ impl Payload {
 
     /// In byte order everything below `a/` comes after `a`, if not right behind it.
     fn check_directories(&self) -> Result<(), PackError> {
-        for inside in self.files.keys() {
+        for (inside, needs_directory) in &self.files {
             let mut parents = inside.match_indices('/').map(|(end, _)| &inside[..end]);
             if let Some((file, owned)) = parents.find_map(|parent| self.files.get_key_value(parent)) {
                 return Err(PackError::FileIsDirectory {
                     file: file.clone(),
                     package: owned.package.clone(),
                     inside: inside.clone(),
+                    other: needs_directory.package.clone(),
                 });
             }
         }

@@ -120,6 +120,10 @@ pub fn rank_wheel(wheel: &WheelFilename, tags: &Tags) -> Result<WheelRank, Axis>
         TagCompatibility::Compatible(priority) => Ok((priority, wheel.build_tag().cloned())),
         TagCompatibility::Incompatible(reason) => Err(match reason {
             IncompatibleTag::Invalid | IncompatibleTag::Python => Axis::Python,
+            // `cp38-cp38` meets an accepted Python tag in `cp38-abi3`; what it lacks is still the Python version.
+            IncompatibleTag::Abi if !tags.python_tag().is_some_and(|tag| wheel.python_tags().contains(&tag)) => {
+                Axis::Python
+            }
             IncompatibleTag::Abi | IncompatibleTag::FreethreadedAbi | IncompatibleTag::AbiPythonVersion => Axis::Abi,
             IncompatibleTag::Platform => Axis::Platform,
         }),

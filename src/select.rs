@@ -362,7 +362,7 @@ fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result
     let mut chosen = Chosen { packages: Vec::new(), problems: Vec::new() };
     for &index in reached.keys() {
         let package = &lock.packages[index.0];
-        let (distribution, problem) = choose_distribution(package, target, tags);
+        let (distribution, problem) = choose_distribution(lock, package, target, tags);
         chosen.problems.extend(problem);
         if let Some(distribution) = distribution {
             chosen.packages.push(Selected {
@@ -570,7 +570,12 @@ fn edge_target(lock: &Lock, edge: &Edge, environment: &MarkerEnvironment) -> Opt
 }
 
 /// What to pack of a package, and what is wrong with that.
-fn choose_distribution(package: &Package, target: Target, tags: &Tags) -> (Option<Distribution>, Option<Problem>) {
+fn choose_distribution(
+    lock: &Lock,
+    package: &Package,
+    target: Target,
+    tags: &Tags,
+) -> (Option<Distribution>, Option<Problem>) {
     match &package.source {
         Source::Directory(path) | Source::Editable(path) => (Some(Distribution::Local(path.clone())), None),
         Source::Virtual(path) => (Some(Distribution::DependenciesOnly(path.clone())), None),
@@ -580,7 +585,7 @@ fn choose_distribution(package: &Package, target: Target, tags: &Tags) -> (Optio
                 return (Some(Distribution::Wheel(wheel.clone(), tag)), None);
             }
             let sdist = package.sdist.clone().map(Distribution::Sdist);
-            (sdist, Some(problem(package, target, tags)))
+            (sdist, Some(problem(lock, package, target, tags)))
         }
     }
 }
@@ -604,7 +609,7 @@ fn has_wheel(package: &Package, platform: Platform, python: PythonRequest) -> bo
     target.tags().is_ok_and(|tags| package.wheels.iter().any(|wheel| rank_wheel(&wheel.filename, &tags).is_ok()))
 }
 
-fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
+fn problem(lock: &Lock, package: &Package, target: Target, tags: &Tags) -> Problem {
     let misses: Vec<(Axis, &Wheel)> =
         package.wheels.iter().filter_map(|wheel| Some((rank_wheel(&wheel.filename, tags).err()?, wheel))).collect();
     // The axis on which the nearest wheel fails: a wheel that fits but for the platform is nearer than
@@ -631,7 +636,7 @@ fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
         })
         .find(|platform| has_wheel(package, *platform, target.python))
         .map(Remedy::Platform)
-        .or_else(|| nearest_python(package, target).map(Remedy::Python))
+        .or_else(|| nearest_python(lock, package, target).map(Remedy::Python))
         .unwrap_or(if package.sdist.is_some() { Remedy::Build } else { Remedy::Nothing });
     Problem {
         name: package.name.clone(),
@@ -642,11 +647,11 @@ fn problem(package: &Package, target: Target, tags: &Tags) -> Problem {
     }
 }
 
-fn nearest_python(package: &Package, target: Target) -> Option<PythonRequest> {
+fn nearest_python(lock: &Lock, package: &Package, target: Target) -> Option<PythonRequest> {
     let (major, wanted) = target.python.version;
     PYTHON_3_MINORS
         .map(|minor| PythonRequest { version: (major, minor), patch: None, free_threaded: target.python.free_threaded })
-        .filter(|python| has_wheel(package, target.platform, *python))
+        .filter(|python| !target_patches(lock, *python).is_empty() && has_wheel(package, target.platform, *python))
         .min_by_key(|python| python.version.1.abs_diff(wanted))
 }
 

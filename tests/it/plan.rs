@@ -381,10 +381,10 @@ fn everything_that_does_not_fit_is_reported_at_once() {
             {
               "name": "too-old",
               "version": "1.0",
-              "axis": "abi",
+              "axis": "python",
               "offers": [
-                "cp38-cp38",
-                "cp39-cp39"
+                "cp38",
+                "cp39"
               ],
               "hint": "--python 3.9"
             }
