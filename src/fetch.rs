@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::ProgressBar;
 use reqwest::StatusCode;
@@ -27,11 +27,11 @@ use crate::wheel::{WheelError, WheelFile};
 const ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest `Retry-After` that is waited for.
+/// The longest `Retry-After` that is waited for; whoever asks for more is not asked again.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time without a byte; `BUNDLE_HTTP_TIMEOUT` (seconds) overrides it.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time without a byte, unless the user says otherwise.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a wheel could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +150,7 @@ impl Diagnose for FetchError {
         match self {
             Self::Network { .. } | Self::Offline(_) | Self::Client(_) => ExitStatus::Network,
             Self::Hash { .. } | Self::Size { .. } => ExitStatus::Integrity,
-            Self::LocalFile { .. } => ExitStatus::FileSystem,
+            Self::LocalFile { .. } => ExitStatus::Project,
             Self::Wheel(error) => error.exit_status(),
             Self::Cache(error) => error.exit_status(),
         }
@@ -158,16 +158,26 @@ impl Diagnose for FetchError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Network { source: NetworkError::Status(status), .. }
+                if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+            {
+                Some("the index wants credentials, which cannot be given yet".into())
+            }
+            Self::Network { source: NetworkError::Status(StatusCode::TOO_MANY_REQUESTS), .. } => {
+                Some("the server wants fewer requests: try later, or with fewer `--jobs`".into())
+            }
             Self::Network { source: NetworkError::Status(status), .. } if status.is_client_error() => {
                 Some("was the file removed from the index? lock the package again".into())
             }
+            Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::Network { .. } => Some("check the network; what was downloaded already is kept in the cache".into()),
             Self::Offline(_) => Some("run once without `--offline`".into()),
             Self::Hash { .. } | Self::Size { .. } => Some(
                 "the file on the index is not the one that was locked; find out why before locking it again".into(),
             ),
             Self::Cache(error) => error.hint(),
-            _ => None,
+            Self::Wheel(error) => error.hint(),
+            Self::Client(_) => Some("are the system's certificates installed (`ca-certificates`)?".into()),
         }
     }
 }
@@ -178,9 +188,19 @@ pub struct Fetcher {
     cache: Cache,
     /// Relative paths in the lock start here.
     lock_directory: PathBuf,
-    offline: bool,
-    jobs: usize,
+    options: FetchOptions,
     ui: Ui,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// Not at all.
+    pub offline: bool,
+    /// Downloads at once.
+    pub jobs: usize,
+    /// The longest time without a byte.
+    pub read_timeout: Duration,
 }
 
 /// What [`Fetcher::fetch_all`] did.
@@ -206,9 +226,9 @@ struct Job {
 }
 
 impl Fetcher {
-    /// A fetcher into a cache, with at most `jobs` downloads at once.
-    pub fn new(cache: Cache, lock_directory: PathBuf, offline: bool, jobs: usize, ui: Ui) -> Self {
-        Self { cache, lock_directory, offline, jobs, ui }
+    /// A fetcher into a cache.
+    pub fn new(cache: Cache, lock_directory: PathBuf, options: FetchOptions, ui: Ui) -> Self {
+        Self { cache, lock_directory, options, ui }
     }
 
     /// Brings all wheels into the cache.
@@ -219,7 +239,7 @@ impl Fetcher {
         missing.sort_by(|a, b| a.path.cmp(&b.path));
         missing.dedup_by(|a, b| a.path == b.path);
         let needs_network = |job: &&Job| matches!(job.location, Location::Url(_));
-        if self.offline && missing.iter().any(|job| needs_network(&job)) {
+        if self.options.offline && missing.iter().any(|job| needs_network(&job)) {
             let names: BTreeSet<String> =
                 missing.iter().filter(needs_network).map(|job| format!("`{}`", job.package)).collect();
             return Err(FetchError::Offline(names.into_iter().collect()));
@@ -263,8 +283,8 @@ impl Fetcher {
     }
 
     async fn download_all(&self, missing: Vec<Job>, bar: &ProgressBar) -> Result<u64, FetchError> {
-        let client = client()?;
-        let permits = Arc::new(Semaphore::new(self.jobs));
+        let client = client(self.options.read_timeout)?;
+        let permits = Arc::new(Semaphore::new(self.options.jobs));
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let check_permits = Arc::new(Semaphore::new(processors));
         let mut tasks = JoinSet::new();
@@ -301,14 +321,13 @@ fn is_cached(job: &Job) -> bool {
     !may_change && std::fs::metadata(&job.path).is_ok_and(|metadata| job.size.is_none_or(|size| metadata.len() == size))
 }
 
-fn client() -> Result<reqwest::Client, FetchError> {
+fn client(read_timeout: Duration) -> Result<reqwest::Client, FetchError> {
     // Fails only if a provider was installed before, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let read_timeout = std::env::var("BUNDLE_HTTP_TIMEOUT").ok().and_then(|seconds| seconds.parse().ok());
     reqwest::Client::builder()
         .user_agent(concat!("bundle/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(read_timeout.map_or(READ_TIMEOUT, Duration::from_secs))
+        .read_timeout(read_timeout)
         .build()
         .map_err(|error| FetchError::Client(Box::new(error)))
 }
@@ -330,7 +349,8 @@ async fn download(
             Ok(length) => return Ok((temporary, length)),
             Err(failure) => failure,
         };
-        if attempt == ATTEMPTS || !failure.error.is_worth_another_try() {
+        let too_long = failure.retry_after.is_some_and(|pause| pause > LONGEST_PAUSE);
+        if attempt == ATTEMPTS || too_long || !failure.error.is_worth_another_try() {
             let attempts = if attempt == 1 { String::new() } else { format!(" after {attempt} attempts") };
             return Err(FetchError::Network {
                 file: job.file.clone(),
@@ -340,10 +360,18 @@ async fn download(
                 source: failure.error,
             });
         }
-        tokio::time::sleep(failure.retry_after.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+        tokio::time::sleep(failure.retry_after.unwrap_or(pause)).await;
         pause *= 2;
         attempt += 1;
     }
+}
+
+/// Seconds, or a date: <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>.
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    seconds
+        .or_else(|| Some(httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }
 
 /// An attempt that failed, and how long the server asks to wait.
@@ -374,8 +402,7 @@ async fn attempt_download(
     };
     let status = response.status();
     if status != StatusCode::OK {
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| parse_retry_after(value.to_str().ok()?));
         return Ok(Err(FailedAttempt { error: NetworkError::Status(status), retry_after }));
     }
     let wrong_size = |actual| FetchError::Size {
@@ -414,8 +441,11 @@ async fn attempt_download(
         temporary.write_all(&piece).map_err(cache_write)?;
         bar.inc(piece.len() as u64);
     }
-    if job.size.is_some_and(|expected| length != expected) {
-        return Err(wrong_size(length));
+    if let Some(expected) = job.size
+        && length < expected
+    {
+        // Without an announced length, a connection that breaks off looks like the end of the file.
+        return Ok(Err(NetworkError::Transport(format!("the file ended after {length} of {expected} bytes")).into()));
     }
     check_hash(job, &host, hasher)?;
     Ok(Ok(length))

@@ -46,7 +46,10 @@ impl Diagnose for ProjectError {
             Self::NoDirectory(_) => Some("name the project's directory with `--project DIR`".into()),
             Self::TwoConfigurations(..) => Some("keep one of them".into()),
             Self::SeveralEntryPoints(_) => Some("keep the one by which the app is started".into()),
-            Self::Read(_) | Self::Malformed { .. } => None,
+            Self::Read(_) => Some("is it readable for you?".into()),
+            Self::Malformed { .. } => {
+                Some("README lists the keys of `[tool.bundle]`; `[tool.uv]` is described by uv's documentation".into())
+            }
         }
     }
 }
@@ -60,8 +63,6 @@ pub struct Project {
     pub name: Option<PackageName>,
     /// `[tool.uv] default-groups`.
     pub default_groups: Wanted<GroupName>,
-    /// `.python-version`, if it names one version.
-    pub python_version: Option<String>,
     /// How `bundle` is configured here.
     pub configuration: Option<Configuration>,
 }
@@ -140,7 +141,7 @@ struct UvWire {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`default-groups` has to be a list of groups, or \"all\"")]
 enum DefaultGroupsWire {
     Listed(Vec<GroupName>),
     All(AllWire),
@@ -186,16 +187,7 @@ impl Project {
             Some(DefaultGroupsWire::Listed(groups)) => Wanted::Listed(groups),
             Some(DefaultGroupsWire::All(AllWire::All)) => Wanted::All,
         };
-        let python_version = fs_err::read_to_string(directory.join(".python-version")).ok().and_then(|text| {
-            text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
-        });
-        Ok(Self {
-            directory,
-            name: pyproject.project.map(|project| project.name),
-            default_groups,
-            python_version,
-            configuration,
-        })
+        Ok(Self { directory, name: pyproject.project.map(|project| project.name), default_groups, configuration })
     }
 }
 

@@ -21,7 +21,7 @@ mod zone;
 pub use record::{
     App, Entry, LaunchRecord, Libc, LibcFamily, Platform, PythonClaim, PythonRange, RECORD_SCHEMA, RecordError,
 };
-pub use trailer::{CONTENT_DIGEST_LENGTH, TRAILER_LENGTH, Trailer, TrailerError};
+pub use trailer::{CONTENT_DIGEST_LENGTH, MAX_RECORD_LENGTH, TRAILER_LENGTH, Trailer, TrailerError};
 pub use zone::{TreePathError, Zone, tree_path};
 
 /// How many bytes of a script [`is_python_script`] looks at.
