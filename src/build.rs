@@ -96,6 +96,8 @@ pub struct UnfitTarget {
     report: String,
     /// The one change that would satisfy all of them, if there is one.
     remedy: Option<Platform>,
+    /// What would help the first package.
+    first_remedy: String,
 }
 
 impl BuildError {
@@ -118,6 +120,7 @@ impl From<&Selection> for UnfitTarget {
             count: selection.problems.len(),
             report: problems_report(selection),
             remedy: lowest_for_all,
+            first_remedy: selection.problems.first().map(|problem| problem.remedy.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -144,7 +147,10 @@ fn unfit_hint(targets: &[UnfitTarget]) -> String {
         .collect();
     match remedies {
         Some(remedies) => remedies.join("; "),
-        None => "no single change helps all of them; `bundle plan --json` has a hint for each package".to_owned(),
+        None => match targets {
+            [UnfitTarget { count: 1, first_remedy, .. }] => first_remedy.clone(),
+            _ => "no single change helps all of them; `bundle plan --json` has a hint for each package".to_owned(),
+        },
     }
 }
 

@@ -19,6 +19,9 @@ use crate::packaging::{
 /// The only schema version there is.
 const VERSION: i64 = 1;
 
+/// How much of a marker an error shows, in characters.
+const SHOWN_MARKER: usize = 200;
+
 /// Read first, so that an unknown version is reported as such and not as a parse error.
 #[derive(Deserialize)]
 struct VersionWire {
@@ -349,7 +352,11 @@ impl Reader {
         if let Some(marker) = self.markers.get(&text) {
             return Ok(*marker);
         }
-        let marker = parse_marker(&text).map_err(|reason| format!("marker `{text}` cannot be understood: {reason}"))?;
+        let marker = parse_marker(&text).map_err(|reason| {
+            let start: String = text.chars().take(SHOWN_MARKER).collect();
+            let rest = if start.len() < text.len() { "…" } else { "" };
+            format!("marker `{start}{rest}` cannot be understood: {reason}")
+        })?;
         note_patch_releases(&text, &mut self.patch_releases);
         self.markers.insert(text, marker);
         Ok(marker)
