@@ -347,14 +347,15 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_calendar() {
+        // Fields of 7, 4 and 5 bits, and of 5, 6 and 5 bits.
+        let date = |year: u16, month: u16, day: u16| ((year - 1980) * 16 + month) * 32 + day;
+        let time = |hour: u16, minute: u16, second: u16| (hour * 64 + minute) * 32 + second / 2;
         assert_eq!(DosTime::from_unix(0), DosTime::EARLIEST);
         assert_eq!(DosTime::from_unix(315_532_800), DosTime::EARLIEST);
-        // 2026-02-28 23:59:58 UTC
-        let time = DosTime::from_unix(1_772_323_198);
-        assert_eq!(time, DosTime { date: 46 << 9 | 2 << 5 | 28, time: 23 << 11 | 59 << 5 | 29 });
-        // 2024-02-29
-        assert_eq!(DosTime::from_unix(1_709_164_800).date, 44 << 9 | 2 << 5 | 29);
-        assert_eq!(DosTime::from_unix(i64::from(u32::MAX) * 4).date, 127 << 9 | 12 << 5 | 31);
+        let late = DosTime { date: date(2026, 2, 28), time: time(23, 59, 58) };
+        assert_eq!(DosTime::from_unix(1_772_323_198), late);
+        assert_eq!(DosTime::from_unix(1_709_164_800).date, date(2024, 2, 29));
+        assert_eq!(DosTime::from_unix(i64::from(u32::MAX) * 4).date, date(2107, 12, 31));
     }
 
     #[test]
