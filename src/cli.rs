@@ -112,7 +112,7 @@ pub struct BuildArgs {
     /// Which apps, and for what.
     #[command(flatten)]
     pub selection: SelectionArgs,
-    /// The file to write [default: dist/<app>, with several platforms dist/<app>-<platform>]; with several apps,
+    /// The file to write [default: dist/APP, with several platforms dist/APP-PLATFORM]; with several apps,
     /// one file that holds them all
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
