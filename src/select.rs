@@ -300,12 +300,16 @@ fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupNa
 }
 
 fn find_root(lock: &Lock, name: &PackageName) -> Result<PackageIndex, SelectError> {
-    let members = || lock.members.iter().map(|&index| &lock.packages[index.0]);
-    lock.members.iter().copied().find(|&index| lock.packages[index.0].name == *name).ok_or_else(|| {
-        SelectError::NoSuchPackage {
-            name: name.clone(),
-            members: members().map(|package| package.name.to_string()).collect(),
-        }
+    let has_name = |index: &PackageIndex| lock.packages[index.0].name == *name;
+    // A source tree that is no member, such as a path dependency, can be packed on its own as well.
+    let is_tree = |index: &PackageIndex| {
+        matches!(lock.packages[index.0].source, Source::Directory(_) | Source::Editable(_) | Source::Virtual(_))
+    };
+    let member = lock.members.iter().copied().find(has_name);
+    let tree = || (0..lock.packages.len()).map(PackageIndex).find(|index| has_name(index) && is_tree(index));
+    member.or_else(tree).ok_or_else(|| SelectError::NoSuchPackage {
+        name: name.clone(),
+        members: lock.members.iter().map(|index| lock.packages[index.0].name.to_string()).collect(),
     })
 }
 
