@@ -14,6 +14,8 @@ pub(crate) use run::{Finished, Sandbox};
 pub(crate) use server::{Reply, Server};
 pub(crate) use wheel::Wheel;
 
+use std::io::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 of some bytes, lower-case hexadecimal.
@@ -27,7 +29,9 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Says that a test did nothing because a tool is missing; with `CI` set, that is a failure.
+///
+/// Written to standard error itself: what `eprintln!` prints is shown of failed tests only.
 pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {reason}");
-    eprintln!("skipped: {reason}");
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
