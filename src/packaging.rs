@@ -87,6 +87,16 @@ pub fn marker_environment(arch: Arch, (major, minor, patch): (u8, u8, u32)) -> M
     .expect("three numbers make a version")
 }
 
+/// Evaluates a marker of a `pylock.toml`, which may ask what is in `extras` and `dependency_groups`.
+pub fn evaluate_with_choices(
+    marker: Marker,
+    environment: &MarkerEnvironment,
+    extras: &[ExtraName],
+    groups: &[GroupName],
+) -> bool {
+    marker.evaluate_pep751(environment, extras, groups)
+}
+
 /// How good a wheel is for a target; greater is better.
 pub type WheelRank = (TagPriority, Option<uv_distribution_filename::BuildTag>);
 

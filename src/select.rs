@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
 use crate::error::{Diagnose, ExitStatus, nearest};
-use crate::lock::{Choice, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Source, Wheel};
+use crate::lock::{
+    Choice, Choices, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Shape, Source, Wheel,
+};
 use crate::packaging::{
-    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag, offers,
-    rank_wheel, wheel_needs,
+    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag,
+    evaluate_with_choices, offers, rank_wheel, wheel_needs,
 };
 use crate::platform::Platform;
 use crate::target::{PythonRequest, Target};
@@ -167,6 +169,16 @@ pub enum SelectError {
         /// What the lock says.
         requires_python: String,
     },
+    /// A selected package does not allow the target's Python.
+    #[error("package `{name}` requires Python `{requires_python}`, but is selected for Python {python}")]
+    PackagePython {
+        /// The package.
+        name: PackageName,
+        /// What the lock says of it.
+        requires_python: String,
+        /// The version asked for.
+        python: String,
+    },
     /// None of the lock's environments holds.
     #[error("the lock was not made for {platform} with Python {python}")]
     Environment {
@@ -197,9 +209,11 @@ impl Diagnose for SelectError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::NoSuchPackage { .. } | Self::NoSuchChoice { .. } | Self::Conflict(..) => ExitStatus::Project,
-            Self::Python { .. } | Self::Environment { .. } | Self::SeveralVersions { .. } | Self::Tags(..) => {
-                ExitStatus::Unfit
-            }
+            Self::Python { .. }
+            | Self::PackagePython { .. }
+            | Self::Environment { .. }
+            | Self::SeveralVersions { .. }
+            | Self::Tags(..) => ExitStatus::Unfit,
         }
     }
 
@@ -253,17 +267,25 @@ struct Root {
     groups: Vec<GroupName>,
 }
 
-/// Where the walk begins.
+/// Where the search begins.
 #[derive(Debug)]
 struct Start<'lock> {
     roots: Vec<Root>,
     /// Requirements of the workspace itself.
     edges: Vec<&'lock Edge>,
+    /// For a list: the active extras.
+    extras: Vec<ExtraName>,
+    /// For a list: the active groups.
+    groups: Vec<GroupName>,
 }
 
 fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<'lock>, SelectError> {
-    let mut start = Start { roots: Vec::new(), edges: Vec::new() };
+    let mut start = Start { roots: Vec::new(), edges: Vec::new(), extras: Vec::new(), groups: Vec::new() };
     for request in requested {
+        if let Shape::List(choices) = &lock.shape {
+            choose_from_list(lock, choices, request, &mut start)?;
+            continue;
+        }
         let whole_workspace = request.packages.is_empty();
         let packages = if whole_workspace {
             lock.members.clone()
@@ -289,6 +311,32 @@ fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<
         }
     }
     Ok(start)
+}
+
+/// A list has no roots to walk from: extras and groups are the project's.
+fn choose_from_list(lock: &Lock, choices: &Choices, request: &Roots, start: &mut Start<'_>) -> Result<(), SelectError> {
+    let missing = |kind, name: String, available: Vec<String>| {
+        Err(SelectError::NoSuchChoice { kind, name, roots: "the lock".into(), available })
+    };
+    if let Wanted::Listed(extras) = &request.extras
+        && let Some(extra) = extras.iter().find(|extra| !choices.extras.contains(extra))
+    {
+        return missing("extra", extra.to_string(), choices.extras.iter().map(ToString::to_string).collect());
+    }
+    if let Wanted::Listed(groups) = &request.groups
+        && let Some(group) = groups.iter().find(|group| !choices.groups.contains(group))
+    {
+        return missing("group", group.to_string(), choices.groups.iter().map(ToString::to_string).collect());
+    }
+    start.extras.extend(choices.extras.iter().filter(|extra| request.extras.includes(extra)).cloned());
+    start.groups.extend(chosen_groups(request, choices.groups.iter()));
+    start.groups.extend(choices.default_groups.iter().cloned());
+    for name in &request.packages {
+        if let Ok(root) = find_root(lock, name) {
+            start.roots.push(Root { package: root, extras: Vec::new(), groups: Vec::new() });
+        }
+    }
+    Ok(())
 }
 
 fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupName>) -> Vec<GroupName> {
@@ -436,6 +484,9 @@ fn reachable(
     start: &Start<'_>,
     environment: &MarkerEnvironment,
 ) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    if let Shape::List(_) = lock.shape {
+        return applicable(lock, start, environment);
+    }
     if lock.conflicts.is_empty() {
         return Ok(walk(lock, start, environment, &Active::new(), false).packages);
     }
@@ -456,6 +507,34 @@ fn reachable(
             return Ok(walk(lock, start, environment, &active, false).packages);
         }
     }
+}
+
+/// The packages of a list that apply in one environment.
+fn applicable(
+    lock: &Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    let mut found = BTreeSet::new();
+    for (index, package) in lock.packages.iter().enumerate() {
+        let applies = package.conditions.iter().any(|condition| {
+            condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
+                && evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups)
+        });
+        if !applies {
+            continue;
+        }
+        let python = &environment.python_full_version().version;
+        if let Some(requires_python) = package.requires_python.as_ref().filter(|range| !range.contains(python)) {
+            return Err(SelectError::PackagePython {
+                name: package.name.clone(),
+                requires_python: requires_python.to_string(),
+                python: python.to_string(),
+            });
+        }
+        found.insert(PackageIndex(index));
+    }
+    Ok(found)
 }
 
 fn initial_choices(lock: &Lock, start: &Start<'_>) -> Vec<ConflictItem> {
