@@ -244,12 +244,16 @@ impl Fetcher {
         let location = match &wheel.location {
             Location::Url(url) => Location::Url(url.clone()),
             Location::Path(path) => Location::Path(self.lock_directory.join(path)),
+            Location::Index(index) => Location::Index(index.clone()),
         };
         let key = match (&wheel.hash, &location) {
             (Some(Hash { algorithm: HashAlgorithm::Sha256, hex }), _) => hex.clone(),
             (Some(hash), _) => hash.to_string().replace(':', "-"),
             // Without a hash the place is all that is known of a file.
             (None, Location::Url(url)) => format!("url-{}", sha256_hex(url.as_bytes())),
+            (None, Location::Index(index)) => {
+                format!("index-{}", sha256_hex(format!("{index} {}", wheel.file).as_bytes()))
+            }
             (None, Location::Path(path)) => format!("path-{}", sha256_hex(path.as_os_str().as_encoded_bytes())),
         };
         Job {
@@ -277,6 +281,7 @@ impl Fetcher {
                 let (temporary, length) = match &job.location {
                     Location::Url(url) => download(&client, &job, url, temporary, &bar).await?,
                     Location::Path(path) => copy(&job, path, temporary)?,
+                    Location::Index(_) => todo!(),
                 };
                 // Checking the contents needs the processor, not the network.
                 drop(permit);

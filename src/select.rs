@@ -13,7 +13,8 @@ use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
 use crate::error::{Diagnose, ExitStatus, nearest};
 use crate::lock::{
-    Choice, Choices, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Shape, Source, Wheel,
+    Choice, Choices, ConflictItem, Dialect, Edge, EdgeVersions, Location, Lock, Package, PackageIndex, Sdist, Shape,
+    Source, Wheel,
 };
 use crate::packaging::{
     Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag,
@@ -200,6 +201,12 @@ pub enum SelectError {
         /// Whether one exact Python version would decide it.
         exact_python_decides: Option<PythonRequest>,
     },
+    /// No locked version suits everything that needs the package.
+    #[error("no locked version of package `{name}` suits everything that needs it")]
+    NoVersion {
+        /// The package.
+        name: PackageName,
+    },
     /// The tags of the target cannot be listed.
     #[error("the wheel tags of {0} cannot be listed")]
     Tags(Platform, #[source] TagsError),
@@ -213,6 +220,7 @@ impl Diagnose for SelectError {
             | Self::PackagePython { .. }
             | Self::Environment { .. }
             | Self::SeveralVersions { .. }
+            | Self::NoVersion { .. }
             | Self::Tags(..) => ExitStatus::Unfit,
         }
     }
@@ -484,18 +492,20 @@ fn reachable(
     start: &Start<'_>,
     environment: &MarkerEnvironment,
 ) -> Result<BTreeSet<PackageIndex>, SelectError> {
-    if let Shape::List(_) = lock.shape {
-        return applicable(lock, start, environment);
+    match &lock.shape {
+        Shape::List(choices) => return applicable(lock, choices, start, environment),
+        Shape::Graph(EdgeVersions::Open) => return walk_allowed(lock, start, environment),
+        Shape::Graph(EdgeVersions::Fixed) => {}
     }
     if lock.conflicts.is_empty() {
-        return Ok(walk(lock, start, environment, &Active::new(), false).packages);
+        return Ok(walk(lock, start, environment, &Active::new(), &Allowed::new(), false).packages);
     }
     // Extras that edges switch on count in markers too: repeat until no new one appears, then walk for good.
     let mut active_choices = initial_choices(lock, start);
     check_conflicts(lock, &active_choices)?;
     loop {
         let active = active_choices.iter().filter_map(encode).collect();
-        let activated = walk(lock, start, environment, &active, true).activated;
+        let activated = walk(lock, start, environment, &active, &Allowed::new(), true).activated;
         let before = active_choices.len();
         for choice in activated {
             if !active_choices.contains(&choice) {
@@ -504,7 +514,7 @@ fn reachable(
         }
         if active_choices.len() == before {
             check_conflicts(lock, &active_choices)?;
-            return Ok(walk(lock, start, environment, &active, false).packages);
+            return Ok(walk(lock, start, environment, &active, &Allowed::new(), false).packages);
         }
     }
 }
@@ -512,6 +522,7 @@ fn reachable(
 /// The packages of a list that apply in one environment.
 fn applicable(
     lock: &Lock,
+    choices: &Choices,
     start: &Start<'_>,
     environment: &MarkerEnvironment,
 ) -> Result<BTreeSet<PackageIndex>, SelectError> {
@@ -519,7 +530,10 @@ fn applicable(
     for (index, package) in lock.packages.iter().enumerate() {
         let applies = package.conditions.iter().any(|condition| {
             condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
-                && evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups)
+                && match choices.dialect {
+                    Dialect::Extra => condition.marker.evaluate(environment, &start.extras),
+                    Dialect::Sets => evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups),
+                }
         });
         if !applies {
             continue;
@@ -571,23 +585,52 @@ fn encode(item: &ConflictItem) -> Option<ExtraName> {
     ExtraName::from_owned(text).ok()
 }
 
-struct Walked {
+struct Walked<'lock> {
     packages: BTreeSet<PackageIndex>,
     activated: Vec<ConflictItem>,
+    /// Where edges leave the version open: what all edges that were followed allow, for each name.
+    allowed: Allowed<'lock>,
+}
+
+/// For a name, the packages among which an edge may choose.
+type Allowed<'lock> = BTreeMap<&'lock PackageName, BTreeSet<PackageIndex>>;
+
+/// Walks until every edge leads to a package that all edges to its name allow.
+///
+/// Edges found late may forbid what was chosen early, so the walk is repeated with what is known by then. What
+/// is known only shrinks, so it ends.
+fn walk_allowed(
+    lock: &Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    let mut allowed = Allowed::new();
+    loop {
+        let walked = walk(lock, start, environment, &Active::new(), &allowed, false);
+        if let Some((name, _)) = walked.allowed.iter().find(|(_, candidates)| candidates.is_empty()) {
+            return Err(SelectError::NoVersion { name: (*name).clone() });
+        }
+        if walked.allowed == allowed {
+            return Ok(walked.packages);
+        }
+        allowed = walked.allowed;
+    }
 }
 
 /// Walks from the start along every edge whose marker holds.
 ///
 /// With `edge_extras_count`, the extras that an edge asks for count as active while its own marker is judged.
-fn walk(
-    lock: &Lock,
+fn walk<'lock>(
+    lock: &'lock Lock,
     start: &Start<'_>,
     environment: &MarkerEnvironment,
     active: &Active,
+    allowed: &Allowed<'lock>,
     edge_extras_count: bool,
-) -> Walked {
+) -> Walked<'lock> {
     let active: Vec<ExtraName> = active.iter().cloned().collect();
-    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new() };
+    let versions_are_open = matches!(lock.shape, Shape::Graph(EdgeVersions::Open));
+    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new(), allowed: allowed.clone() };
     let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
     let mut queue: VecDeque<(PackageIndex, Option<&ExtraName>)> = VecDeque::new();
     let mut edges: Vec<&Edge> = start.edges.clone();
@@ -598,7 +641,7 @@ fn walk(
     }
     loop {
         for edge in edges.drain(..) {
-            let Some(target) = edge_target(lock, edge, environment) else { continue };
+            let Some(target) = edge_target(lock, edge, environment, allowed) else { continue };
             let package = &lock.packages[target.0];
             let items = edge
                 .extras
@@ -616,6 +659,11 @@ fn walk(
             }
             if edge_extras_count {
                 walked.activated.extend(items);
+            }
+            if versions_are_open {
+                let all = || edge.candidates.iter().copied().collect();
+                let allowed = walked.allowed.entry(&package.name).or_insert_with(all);
+                allowed.retain(|index| edge.candidates.contains(index));
             }
             queue.push_back((target, None));
             queue.extend(edge.extras.iter().map(|extra| (target, Some(extra))));
@@ -637,15 +685,23 @@ fn walk(
     }
 }
 
-/// Of several packages with one name, the one of the fork that the environment belongs to.
-fn edge_target(lock: &Lock, edge: &Edge, environment: &MarkerEnvironment) -> Option<PackageIndex> {
-    match edge.candidates.as_slice() {
-        [only] => Some(*only),
-        several => several.iter().copied().find(|index| {
-            let forks = &lock.packages[index.0].fork_markers;
-            forks.is_empty() || forks.iter().any(|marker| marker.evaluate(environment, &[]))
-        }),
-    }
+/// Of several packages with one name, the newest that is allowed and of the fork that the environment belongs to.
+fn edge_target(
+    lock: &Lock,
+    edge: &Edge,
+    environment: &MarkerEnvironment,
+    allowed: &Allowed<'_>,
+) -> Option<PackageIndex> {
+    let [first, _, ..] = edge.candidates.as_slice() else { return edge.candidates.first().copied() };
+    let allowed = allowed.get(&lock.packages[first.0].name);
+    let in_fork = |index: &PackageIndex| {
+        let forks = &lock.packages[index.0].fork_markers;
+        forks.is_empty() || forks.iter().any(|marker| marker.evaluate(environment, &[]))
+    };
+    let candidates = edge.candidates.iter().copied();
+    candidates
+        .filter(|index| allowed.is_none_or(|allowed| allowed.contains(index)) && in_fork(index))
+        .max_by(|a, b| lock.packages[a.0].version.cmp(&lock.packages[b.0].version))
 }
 
 /// What to pack of a package, and what is wrong with that.
@@ -799,10 +855,11 @@ fn patch_ranges(lock: &Lock, version: (u8, u8), patches: &[u32]) -> Vec<PythonRa
     ranges
 }
 
-/// Where the bytes of a wheel or source distribution are, as `plan` prints it.
-pub fn printable_location(location: &Location) -> String {
+/// Where the bytes of a wheel or source distribution are, as `plan` prints it; unknown until an index is asked.
+pub fn printable_location(location: &Location) -> Option<String> {
     match location {
-        Location::Url(url) => url.clone(),
-        Location::Path(path) => path.display().to_string(),
+        Location::Url(url) => Some(url.clone()),
+        Location::Path(path) => Some(path.display().to_string()),
+        Location::Index(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::interpreter;
 use crate::lock::{Lock, LockFile};
-use crate::packaging::{PackageName, Version, VersionSpecifier, VersionSpecifiers, Wanted};
+use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project, ProjectError};
 use crate::select::{Roots, did_you_mean};
@@ -261,7 +261,9 @@ impl Workspace {
     fn project_named(&self, name: &str) -> Option<PackageName> {
         let wanted: PackageName = name.parse().ok()?;
         let lock: &Lock = &self.lock.lock;
-        lock.members.iter().map(|index| &lock.packages[index.0].name).find(|member| **member == wanted).cloned()
+        let members = lock.members.iter().map(|index| &lock.packages[index.0].name);
+        // A list need not say what it was made for.
+        members.chain(&self.project.name).find(|member| **member == wanted).cloned()
     }
 
     fn unit(&self, apps: Vec<AppSettings>, selection: &SelectionArgs) -> Result<Unit, SettingsError> {
@@ -338,9 +340,8 @@ impl Workspace {
     }
 }
 
-fn lowest_minor(requires_python: &VersionSpecifiers) -> Option<(u8, u8)> {
-    let lowest =
-        requires_python.iter().filter(|specifier| specifier.has_lower_bound()).map(VersionSpecifier::version).max()?;
+fn lowest_minor(requires_python: &VersionRange) -> Option<(u8, u8)> {
+    let lowest = requires_python.lower_bound()?;
     let release = lowest.release();
     let part = |index: usize| release.get(index).copied().unwrap_or(0).try_into().ok();
     Some((part(0)?, part(1)?))

@@ -4,6 +4,8 @@
 //! Invariant: every edge of a [`Lock`] points at packages of that lock, every name is normalised, every
 //! wheel file name is parsed, and no two packages have the same name, version and source.
 
+mod constraint;
+mod poetry;
 mod pylock;
 mod uv;
 mod wire;
@@ -12,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, ExitStatus, FileError};
-use crate::packaging::{ExtraName, GroupName, Marker, PackageName, Version, VersionSpecifiers, WheelFilename};
+use crate::packaging::{
+    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, WheelFilename,
+};
 
 /// Which tool's format a lock has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -20,6 +24,8 @@ use crate::packaging::{ExtraName, GroupName, Marker, PackageName, Version, Versi
 pub enum LockKind {
     /// `uv.lock`.
     Uv,
+    /// `poetry.lock`.
+    Poetry,
     /// `pylock.toml` (PEP 751).
     Pylock,
 }
@@ -34,7 +40,7 @@ pub struct Lock {
     /// The format it was read from.
     pub kind: LockKind,
     /// The Python versions it was made for.
-    pub requires_python: VersionSpecifiers,
+    pub requires_python: VersionRange,
     /// If not empty, one of these has to hold for the target.
     pub environments: Vec<Marker>,
     /// Sets of extras and groups of which at most one may be active.
@@ -57,9 +63,18 @@ pub struct Lock {
 #[derive(Debug)]
 pub enum Shape {
     /// Roots and edges are walked.
-    Graph,
+    Graph(EdgeVersions),
     /// Every package says itself when it applies ([`Package::conditions`]); edges are for people.
     List(Choices),
+}
+
+/// Whether an edge says which of several packages of one name it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeVersions {
+    /// It does, but for forks.
+    Fixed,
+    /// It names all that would do; the one counts that all edges to the name allow.
+    Open,
 }
 
 /// The extras and groups that a list's conditions know.
@@ -71,6 +86,18 @@ pub struct Choices {
     pub groups: BTreeSet<GroupName>,
     /// Groups that are always active.
     pub default_groups: BTreeSet<GroupName>,
+    /// How markers ask for extras.
+    pub dialect: Dialect,
+}
+
+/// How the markers of a list ask for extras and groups.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `extra == 'x'`.
+    #[default]
+    Extra,
+    /// `'x' in extras`, `'x' in dependency_groups`.
+    Sets,
 }
 
 /// When a package of a list applies: its group is active, and its marker holds.
@@ -193,6 +220,8 @@ pub enum Location {
     Url(String),
     /// In a file, relative to the lock's directory or absolute.
     Path(PathBuf),
+    /// Somewhere on the index with this URL, to be looked up by its name.
+    Index(String),
 }
 
 /// A hash that a lock promises.
@@ -376,7 +405,14 @@ impl LockFile {
             }
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let lock = if is_pylock_name(&name) { pylock::parse(&text, &path)? } else { uv::parse(&text, &path)? };
+        let lock = if is_pylock_name(&name) {
+            pylock::parse(&text, &path)?
+        } else if name == "poetry.lock" {
+            let pyproject = fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
+            poetry::parse(&text, pyproject.as_deref(), &path)?
+        } else {
+            uv::parse(&text, &path)?
+        };
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
 }
@@ -397,7 +433,7 @@ fn locks_in(directory: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            (name == "uv.lock" || is_pylock_name(&name)) && path.is_file()
+            (name == "uv.lock" || name == "poetry.lock" || is_pylock_name(&name)) && path.is_file()
         })
         .collect();
     found.sort();

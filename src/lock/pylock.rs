@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
-use super::{Choices, Condition, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel};
+use super::{
+    Choices, Condition, Dialect, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel,
+};
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
 /// The major version that is read.
@@ -107,7 +109,7 @@ fn read(wire: LockWire) -> Result<Lock, String> {
         wire.packages.into_iter().map(|entry| package(entry, &mut markers)).collect::<Result<Vec<_>, String>>()?;
     Ok(Lock {
         kind: LockKind::Pylock,
-        requires_python,
+        requires_python: requires_python.into(),
         environments,
         conflicts: Vec::new(),
         packages,
@@ -118,6 +120,7 @@ fn read(wire: LockWire) -> Result<Lock, String> {
             extras: wire.extras,
             groups: wire.dependency_groups,
             default_groups: wire.default_groups,
+            dialect: Dialect::Sets,
         }),
         patch_releases: markers.into_patch_releases(),
     })
@@ -154,6 +157,7 @@ fn package(wire: PackageWire, markers: &mut Markers) -> Result<Package, String> 
         match location {
             Location::Url(url) => Source::Url(url),
             Location::Path(path) => Source::File(path),
+            Location::Index(index) => Source::Registry(index),
         }
     } else {
         for entry in wire.wheels {

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
-    Choice, ConflictItem, Edge, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape, Source, Wheel,
+    Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
+    Source, Wheel,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
@@ -212,14 +213,14 @@ impl Reader {
         self.markers.note_patch_releases(&requires_python.to_string());
         Ok(Lock {
             kind: LockKind::Uv,
-            requires_python,
+            requires_python: requires_python.into(),
             environments,
             conflicts,
             packages,
             members,
             workspace_requirements,
             workspace_groups,
-            shape: Shape::Graph,
+            shape: Shape::Graph(EdgeVersions::Fixed),
             patch_releases: self.markers.into_patch_releases(),
         })
     }

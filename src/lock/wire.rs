@@ -57,6 +57,7 @@ pub(super) fn file_name(location: &Location) -> Option<String> {
             Some(percent_encoding::percent_decode_str(segment).decode_utf8().ok()?.into_owned())
         }
         Location::Path(path) => Some(path.file_name()?.to_str()?.to_owned()),
+        Location::Index(_) => None,
     }
 }
 
