@@ -2,11 +2,11 @@
 //!
 //! Everything that can fail without the network fails first, for all artifacts, before anything is downloaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bundle_launcher::{App, Entry, LaunchRecord, Platform as RecordPlatform, PythonClaim, RECORD_SCHEMA};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -16,19 +16,23 @@ use serde::Serialize;
 use crate::cache::Cache;
 use crate::cli::{BuildArgs, GlobalArgs};
 use crate::error::{Diagnose, ExitStatus, Failure};
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchOptions, Fetcher, READ_TIMEOUT};
 use crate::install::{Installed, InstalledFile, MODE_PROGRAM, install};
-use crate::local::{Builder, SourceTree};
-use crate::lock::{LockKind, Wheel};
-use crate::pack::{Artifact, Payload, check_writable, launcher};
+use crate::local::{Builder, SourceTree, built_against};
+use crate::lock::{Location, LockKind, Wheel};
+use crate::pack::{Artifact, Payload, check_writable, launcher, reserved_places};
 use crate::packaging::{PackageName, Tags, WheelFilename, wheel_needs};
 use crate::plan::{PackageWire, human_size, problems_report};
+use crate::platform::Platform;
 use crate::select::{Distribution, Remedy, Selected, Selection, did_you_mean, select};
 use crate::settings::{AppSettings, EntryChoice, Unit, Workspace};
 use crate::target::Target;
-use crate::ui::{Ui, elapsed};
+use crate::ui::{Ui, counted, elapsed};
 use crate::wheel::{WheelError, WheelFile};
 use crate::zip::DosTime;
+
+/// Downloads at once, unless the user says otherwise.
+const DEFAULT_JOBS: usize = 16;
 
 /// Why an artifact could not be built, beyond what a single stage knows.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +40,9 @@ pub enum BuildError {
     /// Packages have nothing for the target.
     #[error("{}", unfit_message(.0))]
     Unfit(Vec<UnfitTarget>),
-    /// A git dependency.
-    #[error("package `{0}` comes from a git repository, which cannot be packed yet")]
-    Git(PackageName),
+    /// Git dependencies.
+    #[error("packages from git repositories cannot be packed yet: {}", .0.join(", "))]
+    Git(Vec<String>),
     /// An app's console script is in no package.
     #[error("app `{app}` starts with script `{script}`, which no packed distribution has")]
     NoScript {
@@ -63,13 +67,21 @@ pub enum BuildError {
     /// `SOURCE_DATE_EPOCH` is not a number.
     #[error("`SOURCE_DATE_EPOCH` is `{0}`, expected a number of seconds since 1970")]
     SourceDateEpoch(String),
+    /// A script cannot be read.
+    #[error("script `{script}` cannot be read")]
+    Script {
+        /// The script.
+        script: String,
+        /// Why.
+        source: Box<WheelError>,
+    },
     /// A cached wheel turned out to be unfit.
     #[error("package `{package}` cannot be installed")]
     Wheel {
         /// The package.
         package: PackageName,
         /// Why.
-        source: WheelError,
+        source: Box<WheelError>,
     },
 }
 
@@ -83,7 +95,9 @@ pub struct UnfitTarget {
     /// A line for each package.
     report: String,
     /// The one change that would satisfy all of them, if there is one.
-    remedy: Option<String>,
+    remedy: Option<Platform>,
+    /// What would help the first package.
+    first_remedy: String,
 }
 
 impl BuildError {
@@ -105,7 +119,8 @@ impl From<&Selection> for UnfitTarget {
             target: selection.target,
             count: selection.problems.len(),
             report: problems_report(selection),
-            remedy: lowest_for_all.map(|platform| format!("`--platform {platform}` is the lowest that satisfies all")),
+            remedy: lowest_for_all,
+            first_remedy: selection.problems.first().map(|problem| problem.remedy.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -125,6 +140,20 @@ fn unfit_message(targets: &[UnfitTarget]) -> String {
     text.trim_end().to_owned()
 }
 
+fn unfit_hint(targets: &[UnfitTarget]) -> String {
+    let remedies: Option<Vec<String>> = targets
+        .iter()
+        .map(|unfit| Some(format!("`--platform {}` is the lowest that satisfies all", unfit.remedy?)))
+        .collect();
+    match remedies {
+        Some(remedies) => remedies.join("; "),
+        None => match targets {
+            [UnfitTarget { count: 1, first_remedy, .. }] => first_remedy.clone(),
+            _ => "no single change helps all of them; `bundle plan --json` has a hint for each package".to_owned(),
+        },
+    }
+}
+
 impl Diagnose for BuildError {
     fn exit_status(&self) -> ExitStatus {
         match self {
@@ -132,22 +161,22 @@ impl Diagnose for BuildError {
             Self::Git(_) => ExitStatus::LocalBuild,
             Self::NoScript { .. } | Self::NoModule { .. } => ExitStatus::Project,
             Self::Glob(..) | Self::SourceDateEpoch(_) => ExitStatus::Usage,
-            Self::Wheel { source, .. } => source.exit_status(),
+            Self::Script { source, .. } | Self::Wheel { source, .. } => source.exit_status(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unfit(targets) => targets
-                .iter()
-                .find_map(|unfit| unfit.remedy.clone())
-                .or_else(|| Some("`bundle plan --json` shows for each package what would help".into())),
+            Self::Unfit(targets) => Some(unfit_hint(targets)),
             Self::Git(_) => Some("lock a published version, or a path to a checkout".into()),
             Self::NoScript { available, .. } if available.is_empty() => Some("there are no scripts at all".into()),
             Self::NoScript { script, available, .. } => Some(did_you_mean(script, available, "the scripts are")),
-            Self::NoModule { .. } => Some("is it in a package that the app does not depend on?".into()),
-            Self::Glob(..) | Self::SourceDateEpoch(_) => None,
-            Self::Wheel { .. } => Some("if the cache was damaged, delete the wheel from it and build again".into()),
+            Self::NoModule { .. } => Some(
+                "is it in a package that the app does not depend on, or in a project without `[build-system]`?".into(),
+            ),
+            Self::Glob(..) => Some("write it like `site-packages/tests/*`".into()),
+            Self::SourceDateEpoch(_) => Some("`git log -1 --format=%ct` prints one".into()),
+            Self::Script { source, .. } | Self::Wheel { source, .. } => source.hint(),
         }
     }
 }
@@ -164,7 +193,7 @@ struct Job<'a> {
 pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure> {
     raise_open_files_limit();
     let started = Instant::now();
-    let workspace = Workspace::find(&global.project)?;
+    let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
     let units = workspace.build_units(args)?;
     let time = source_date_epoch()?;
     let allow_overwrite = globs(workspace.allow_overwrite().iter().chain(&args.allow_overwrite))?;
@@ -173,11 +202,15 @@ pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure>
     for job in &jobs {
         let Target { platform, python } = job.selection.target;
         let count = job.selection.packages.len();
-        ui.done("Selected", &format!("{count} packages for {platform}, Python {python} in {}", elapsed(started)));
-        warn_about_bare_linux_wheels(&job.selection, ui);
+        ui.done(
+            "Selected",
+            &format!("{} for {platform}, Python {python} in {}", counted(count, "package"), elapsed(started)),
+        );
+        warn_about(&job.selection, ui);
     }
 
     let cache = Cache::locate(global.cache_dir.as_deref())?;
+    cache.sweep();
     ui.detail(&format!("lock `{}`", workspace.lock.path.display()));
     ui.detail(&format!("cache `{}`", cache.directory().display()));
     let fetched = fetch(&workspace, &jobs, &cache, global, args, ui)?;
@@ -210,33 +243,48 @@ fn plan_jobs<'a>(workspace: &Workspace, units: &'a [Unit], args: &BuildArgs) -> 
     if !unfit.is_empty() {
         return Err(BuildError::unfit(unfit).into());
     }
+    let from_git: BTreeSet<String> = jobs
+        .iter()
+        .flat_map(|job| &job.selection.packages)
+        .filter(|selected| matches!(selected.distribution, Distribution::Git(_)))
+        .map(|selected| format!("`{}`", selected.name))
+        .collect();
+    if !from_git.is_empty() {
+        return Err(BuildError::Git(from_git.into_iter().collect()).into());
+    }
     for job in &jobs {
-        if let Some(git) =
-            job.selection.packages.iter().find(|selected| matches!(selected.distribution, Distribution::Git(_)))
-        {
-            return Err(BuildError::Git(git.name.clone()).into());
-        }
         check_writable(&job.output)?;
     }
     Ok(jobs)
 }
 
-/// Plain `linux_<arch>` wheels were built on some machine and promise nothing about others.
-fn warn_about_bare_linux_wheels(selection: &Selection, ui: Ui) {
+/// What is allowed, but may not be meant.
+fn warn_about(selection: &Selection, ui: Ui) {
     for selected in &selection.packages {
-        if let Distribution::Wheel(wheel, tag) = &selected.distribution
-            && tag.contains("-linux_")
-        {
-            ui.warn(&format!("wheel `{}` does not say which C library it needs", wheel.file));
+        match &selected.distribution {
+            // They were built on some machine and promise nothing about others.
+            Distribution::Wheel(wheel, tag) if tag.contains("-linux_") => {
+                ui.warn(&format!("wheel `{}` does not say which C library it needs", wheel.file));
+            }
+            Distribution::DependenciesOnly(_) if selected.requested => ui.warn(&format!(
+                "`{}` has no `[build-system]`, so its dependencies are packed, but not its own code",
+                selected.name
+            )),
+            _ => {}
         }
+    }
+    if selection.packages.is_empty() {
+        ui.warn("nothing is selected: the artifact will hold no package at all");
     }
 }
 
-/// Where each wheel of the lock is in the cache, by file name and hash.
-type FetchedWheels = BTreeMap<(String, Option<String>), PathBuf>;
+/// Where each wheel of the lock is in the cache. Without hashes, wheels of one name may still be different ones,
+/// so the place belongs to the key.
+type FetchedWheels = BTreeMap<WheelKey, PathBuf>;
+type WheelKey = (String, Option<String>, Location);
 
-fn wheel_key(wheel: &Wheel) -> (String, Option<String>) {
-    (wheel.file.clone(), wheel.hash.as_ref().map(ToString::to_string))
+fn wheel_key(wheel: &Wheel) -> WheelKey {
+    (wheel.file.clone(), wheel.hash.as_ref().map(ToString::to_string), wheel.location.clone())
 }
 
 fn fetch(
@@ -257,12 +305,17 @@ fn fetch(
         })
         .collect();
     let lock_directory = workspace.lock.directory().to_owned();
-    let fetcher = Fetcher::new(cache.clone(), lock_directory, global.offline, usize::from(args.jobs), ui);
+    let options = FetchOptions {
+        offline: global.offline,
+        jobs: args.jobs.map_or(DEFAULT_JOBS, usize::from),
+        read_timeout: global.http_timeout.map_or(READ_TIMEOUT, Duration::from_secs),
+    };
+    let fetcher = Fetcher::new(cache.clone(), lock_directory, options, ui);
     let list: Vec<&Wheel> = wheels.values().copied().collect();
     let fetched = fetcher.fetch_all(&list)?;
     if fetched.new_files > 0 {
         let size = human_size(fetched.new_bytes);
-        ui.done("Fetched", &format!("{} wheels ({size}) in {}", fetched.new_files, elapsed(started)));
+        ui.done("Fetched", &format!("{} ({size}) in {}", counted(fetched.new_files, "wheel"), elapsed(started)));
     }
     Ok(wheels.into_keys().zip(fetched.paths).collect())
 }
@@ -367,7 +420,7 @@ fn pack(
         .map(|(selected, path)| {
             WheelFile::open(path)
                 .and_then(|wheel| install(&Arc::new(wheel), selected.requested, target.python.version))
-                .map_err(|source| BuildError::Wheel { package: selected.name.clone(), source })
+                .map_err(|source| BuildError::Wheel { package: selected.name.clone(), source: Box::new(source) })
         })
         .collect::<Result<_, _>>()?;
 
@@ -383,13 +436,14 @@ fn pack(
         .map(|app| {
             Ok(App {
                 name: app.name.clone(),
-                entry: entry(app, &mut payload, &scripts)?,
+                entry: entry(app, &mut payload, &scripts, target.python.version)?,
                 args: app.args.clone(),
                 env: app.env.clone(),
             })
         })
         .collect::<Result<Vec<App>, BuildError>>()?;
 
+    payload.check_places(target.python.version)?;
     let (python, libc) = narrowed_claim(job, &packed);
     let (files, unpacked_size) = payload.totals();
     let lock_name = workspace.lock.path.file_name().unwrap_or_default().to_string_lossy();
@@ -452,7 +506,7 @@ fn narrowed_claim(job: &Job<'_>, packed: &[(&Selected, &PathBuf)]) -> (PythonCla
             python.ranges.retain(|range| range.version == python.preferred);
         }
         python.free_threaded = python.free_threaded.or(needs.free_threaded);
-        libc = libc.max(needs.libc);
+        libc = libc.max(needs.libc).max(built_against(&filename));
     }
     (python, libc)
 }
@@ -462,11 +516,15 @@ fn entry(
     app: &AppSettings,
     payload: &mut Payload,
     scripts: &BTreeMap<PackageName, Vec<String>>,
+    python: (u8, u8),
 ) -> Result<Entry, BuildError> {
     match &app.entry {
         EntryChoice::Script(script) => {
             if payload.contains(&format!("bin/{script}")) {
-                return Ok(Entry::Script(script.clone()));
+                let for_python = payload
+                    .is_python_script(script)
+                    .map_err(|source| BuildError::Script { script: script.clone(), source: Box::new(source) })?;
+                return Ok(if for_python { Entry::Script(script.clone()) } else { Entry::Program(script.clone()) });
             }
             Err(BuildError::NoScript {
                 app: app.name.clone(),
@@ -478,10 +536,12 @@ fn entry(
             check_module(app, payload, &reference.module)?;
             // The app's own name, as it appears in usage messages, unless a package has a script of that name.
             let mut name = app.name.clone();
-            while payload.contains(&format!("bin/{name}")) {
+            let mut place = format!("bin/{name}");
+            while payload.contains(&place) || reserved_places(python).contains(&place) {
                 name.push_str("-app");
+                place = format!("bin/{name}");
             }
-            let file = InstalledFile::from_bytes(format!("bin/{name}"), MODE_PROGRAM, reference.script().into_bytes());
+            let file = InstalledFile::from_bytes(place, MODE_PROGRAM, reference.script().into_bytes());
             payload.add_own(file);
             Ok(Entry::Script(name))
         }

@@ -4,6 +4,7 @@
 //! elsewhere in the cache first and renamed. So the cache can be shared, restored and deleted at any time.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Diagnose, ExitStatus, FileError};
 
@@ -27,7 +28,11 @@ impl Diagnose for CacheError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("name a writable directory with `--cache-dir DIR` or `BUNDLE_CACHE_DIR`".into())
+        let own = || Some("name a writable directory with `--cache-dir DIR` or `BUNDLE_CACHE_DIR`".into());
+        match self {
+            Self::NoDirectory => own(),
+            Self::File(error) => error.hint().or_else(own),
+        }
     }
 }
 
@@ -87,6 +92,11 @@ impl Cache {
             .map_err(|error| CacheError::File(FileError::during("make a temporary directory in the cache")(error)))
     }
 
+    /// Removes what killed builds have left behind. Whatever is younger than a day may belong to a running one.
+    pub fn sweep(&self) {
+        sweep(&self.root.join("tmp"), "");
+    }
+
     fn temporary_root(&self) -> Result<PathBuf, CacheError> {
         let directory = self.root.join("tmp");
         fs_err::create_dir_all(&directory)
@@ -101,5 +111,21 @@ impl Cache {
             .map_or(Ok(()), fs_err::create_dir_all)
             .and_then(|()| file.persist(path).map_err(|error| error.error));
         kept.map_err(|error| CacheError::File(FileError::during(format!("keep `{}`", path.display()))(error)))
+    }
+}
+
+/// Removes entries of a directory whose name starts so, if they have not changed for a day.
+pub fn sweep(directory: &Path, prefix: &str) {
+    const DAY: Duration = Duration::from_hours(24);
+    for entry in std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
+        let is_old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > DAY));
+        if is_old && entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Somebody else may have been quicker; what cannot be removed is in nobody's way.
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
     }
 }

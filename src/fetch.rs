@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::ProgressBar;
 use reqwest::StatusCode;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,19 +19,22 @@ use tokio::task::JoinSet;
 use crate::cache::{Cache, CacheError};
 use crate::digest::{hex, sha256_hex};
 use crate::error::{Diagnose, ExitStatus, FileError};
+use crate::index::{self, PageError};
 use crate::lock::{Hash, HashAlgorithm, Location, Wheel};
 use crate::ui::Ui;
 use crate::wheel::{WheelError, WheelFile};
 
+/// The longest page of an index that is read, in bytes; the longest real ones have about 10 MB.
+const MAX_PAGE_LENGTH: usize = 64 << 20;
 /// How often a file is asked for before giving up.
 const ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest `Retry-After` that is waited for.
+/// The longest `Retry-After` that is waited for; whoever asks for more is not asked again.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time without a byte; `BUNDLE_HTTP_TIMEOUT` (seconds) overrides it.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time without a byte, unless the user says otherwise.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a wheel could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,26 @@ pub enum FetchError {
     /// The wheels of these packages are not in the cache, and the network must not be used.
     #[error("`--offline` forbids downloading what is not in the cache: the wheels of {}", .0.join(", "))]
     Offline(Vec<String>),
+    /// The index does not have the file.
+    #[error("`{file}` of package `{package}` is not on the index at `{host}`")]
+    NotOnIndex {
+        /// The wheel.
+        file: String,
+        /// Its package.
+        package: String,
+        /// Host of the index.
+        host: String,
+    },
+    /// The index's answer cannot be understood.
+    #[error("the page of package `{package}` on the index at `{host}` cannot be understood")]
+    IndexPage {
+        /// The package.
+        package: String,
+        /// Host of the index.
+        host: String,
+        /// Why.
+        source: PageError,
+    },
     /// The bytes do not hash to what the lock promises.
     #[error("`{file}` of package `{package}` from `{host}` has hash `{actual}`, the lock expects `{expected}`")]
     Hash {
@@ -111,6 +134,9 @@ pub enum NetworkError {
     /// The connection failed, broke off or stalled.
     #[error("{0}")]
     Transport(String),
+    /// A page is larger than any index's.
+    #[error("its page has more than {MAX_PAGE_LENGTH} bytes")]
+    TooLong,
     /// The URL is none.
     #[error("its URL cannot be understood")]
     Url,
@@ -140,7 +166,7 @@ impl NetworkError {
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
             Self::Transport(_) => true,
-            Self::Url => false,
+            Self::Url | Self::TooLong => false,
         }
     }
 }
@@ -148,9 +174,13 @@ impl NetworkError {
 impl Diagnose for FetchError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Network { .. } | Self::Offline(_) | Self::Client(_) => ExitStatus::Network,
+            Self::Network { .. }
+            | Self::NotOnIndex { .. }
+            | Self::IndexPage { .. }
+            | Self::Offline(_)
+            | Self::Client(_) => ExitStatus::Network,
             Self::Hash { .. } | Self::Size { .. } => ExitStatus::Integrity,
-            Self::LocalFile { .. } => ExitStatus::FileSystem,
+            Self::LocalFile { .. } => ExitStatus::Project,
             Self::Wheel(error) => error.exit_status(),
             Self::Cache(error) => error.exit_status(),
         }
@@ -158,16 +188,28 @@ impl Diagnose for FetchError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Network { source: NetworkError::Status(status), .. }
+                if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+            {
+                Some("the index wants credentials, which cannot be given yet".into())
+            }
+            Self::Network { source: NetworkError::Status(StatusCode::TOO_MANY_REQUESTS), .. } => {
+                Some("the server wants fewer requests: try later, or with fewer `--jobs`".into())
+            }
             Self::Network { source: NetworkError::Status(status), .. } if status.is_client_error() => {
                 Some("was the file removed from the index? lock the package again".into())
             }
+            Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::Network { .. } => Some("check the network; what was downloaded already is kept in the cache".into()),
+            Self::NotOnIndex { .. } => Some("was it removed, or is it on another index? lock the package again".into()),
+            Self::IndexPage { .. } => Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into()),
             Self::Offline(_) => Some("run once without `--offline`".into()),
             Self::Hash { .. } | Self::Size { .. } => Some(
                 "the file on the index is not the one that was locked; find out why before locking it again".into(),
             ),
             Self::Cache(error) => error.hint(),
-            _ => None,
+            Self::Wheel(error) => error.hint(),
+            Self::Client(_) => Some("are the system's certificates installed (`ca-certificates`)?".into()),
         }
     }
 }
@@ -178,9 +220,19 @@ pub struct Fetcher {
     cache: Cache,
     /// Relative paths in the lock start here.
     lock_directory: PathBuf,
-    offline: bool,
-    jobs: usize,
+    options: FetchOptions,
     ui: Ui,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchOptions {
+    /// Not at all.
+    pub offline: bool,
+    /// Downloads at once.
+    pub jobs: usize,
+    /// The longest time without a byte.
+    pub read_timeout: Duration,
 }
 
 /// What [`Fetcher::fetch_all`] did.
@@ -206,9 +258,9 @@ struct Job {
 }
 
 impl Fetcher {
-    /// A fetcher into a cache, with at most `jobs` downloads at once.
-    pub fn new(cache: Cache, lock_directory: PathBuf, offline: bool, jobs: usize, ui: Ui) -> Self {
-        Self { cache, lock_directory, offline, jobs, ui }
+    /// A fetcher into a cache.
+    pub fn new(cache: Cache, lock_directory: PathBuf, options: FetchOptions, ui: Ui) -> Self {
+        Self { cache, lock_directory, options, ui }
     }
 
     /// Brings all wheels into the cache.
@@ -218,8 +270,8 @@ impl Fetcher {
         let mut missing: Vec<Job> = jobs.into_iter().filter(|job| !is_cached(job)).collect();
         missing.sort_by(|a, b| a.path.cmp(&b.path));
         missing.dedup_by(|a, b| a.path == b.path);
-        let needs_network = |job: &&Job| matches!(job.location, Location::Url(_));
-        if self.offline && missing.iter().any(|job| needs_network(&job)) {
+        let needs_network = |job: &&Job| matches!(job.location, Location::Url(_) | Location::Index(_));
+        if self.options.offline && missing.iter().any(|job| needs_network(&job)) {
             let names: BTreeSet<String> =
                 missing.iter().filter(needs_network).map(|job| format!("`{}`", job.package)).collect();
             return Err(FetchError::Offline(names.into_iter().collect()));
@@ -267,8 +319,8 @@ impl Fetcher {
     }
 
     async fn download_all(&self, missing: Vec<Job>, bar: &ProgressBar) -> Result<u64, FetchError> {
-        let client = client()?;
-        let permits = Arc::new(Semaphore::new(self.jobs));
+        let client = client(self.options.read_timeout)?;
+        let permits = Arc::new(Semaphore::new(self.options.jobs));
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let check_permits = Arc::new(Semaphore::new(processors));
         let mut tasks = JoinSet::new();
@@ -281,7 +333,10 @@ impl Fetcher {
                 let (temporary, length) = match &job.location {
                     Location::Url(url) => download(&client, &job, url, temporary, &bar).await?,
                     Location::Path(path) => copy(&job, path, temporary)?,
-                    Location::Index(_) => todo!(),
+                    Location::Index(index) => {
+                        let url = find_on_index(&client, &job, index).await?;
+                        download(&client, &job, &url, temporary, &bar).await?
+                    }
                 };
                 // Checking the contents needs the processor, not the network.
                 drop(permit);
@@ -306,19 +361,80 @@ fn is_cached(job: &Job) -> bool {
     !may_change && std::fs::metadata(&job.path).is_ok_and(|metadata| job.size.is_none_or(|size| metadata.len() == size))
 }
 
-fn client() -> Result<reqwest::Client, FetchError> {
+fn client(read_timeout: Duration) -> Result<reqwest::Client, FetchError> {
     // Fails only if a provider was installed before, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let read_timeout = std::env::var("BUNDLE_HTTP_TIMEOUT").ok().and_then(|seconds| seconds.parse().ok());
     reqwest::Client::builder()
         .user_agent(concat!("bundle/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(read_timeout.map_or(READ_TIMEOUT, Duration::from_secs))
+        .read_timeout(read_timeout)
         .build()
         .map_err(|error| FetchError::Client(Box::new(error)))
 }
 
 type Temporary = tempfile::NamedTempFile;
+
+/// Looks up where an index has a wheel: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>.
+async fn find_on_index(client: &reqwest::Client, job: &Job, index: &str) -> Result<String, FetchError> {
+    let page = format!("{}/{}/", index.trim_end_matches('/'), job.package);
+    let network = |source| FetchError::Network {
+        file: job.file.clone(),
+        package: job.package.clone(),
+        host: host(&page),
+        attempts: String::new(),
+        source,
+    };
+    let mut pause = FIRST_PAUSE;
+    let mut attempt = 1;
+    let (url, content_type, body) = loop {
+        match get_page(client, &page).await {
+            Ok(answer) => break answer,
+            Err(error) if attempt < ATTEMPTS && error.is_worth_another_try() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                attempt += 1;
+            }
+            Err(NetworkError::Status(StatusCode::NOT_FOUND)) => {
+                let (file, package) = (job.file.clone(), job.package.clone());
+                return Err(FetchError::NotOnIndex { file, package, host: host(&page) });
+            }
+            Err(error) => return Err(network(error)),
+        }
+    };
+    let files = index::parse_page(&url, &content_type, &body).map_err(|source| FetchError::IndexPage {
+        package: job.package.clone(),
+        host: host(&page),
+        source,
+    })?;
+    let found = files.into_iter().find(|file| file.name == job.file);
+    found.map(|file| file.url).ok_or_else(|| FetchError::NotOnIndex {
+        file: job.file.clone(),
+        package: job.package.clone(),
+        host: host(&page),
+    })
+}
+
+/// The final URL, the content type and the text of a page.
+async fn get_page(client: &reqwest::Client, page: &str) -> Result<(url::Url, String, String), NetworkError> {
+    let page = url::Url::parse(page).map_err(|_| NetworkError::Url)?;
+    let transport = |error: reqwest::Error| NetworkError::transport(&error);
+    let request = client.get(page).header(ACCEPT, index::ACCEPTED);
+    let mut response = request.send().await.map_err(transport)?;
+    if response.status() != StatusCode::OK {
+        return Err(NetworkError::Status(response.status()));
+    }
+    let header = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = header.unwrap_or_default().to_owned();
+    let url = response.url().clone();
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(transport)? {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_PAGE_LENGTH {
+            return Err(NetworkError::TooLong);
+        }
+    }
+    Ok((url, content_type, String::from_utf8_lossy(&body).into_owned()))
+}
 
 /// Downloads one file, trying again where that may help.
 async fn download(
@@ -335,7 +451,8 @@ async fn download(
             Ok(length) => return Ok((temporary, length)),
             Err(failure) => failure,
         };
-        if attempt == ATTEMPTS || !failure.error.is_worth_another_try() {
+        let too_long = failure.retry_after.is_some_and(|pause| pause > LONGEST_PAUSE);
+        if attempt == ATTEMPTS || too_long || !failure.error.is_worth_another_try() {
             let attempts = if attempt == 1 { String::new() } else { format!(" after {attempt} attempts") };
             return Err(FetchError::Network {
                 file: job.file.clone(),
@@ -345,10 +462,18 @@ async fn download(
                 source: failure.error,
             });
         }
-        tokio::time::sleep(failure.retry_after.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+        tokio::time::sleep(failure.retry_after.unwrap_or(pause)).await;
         pause *= 2;
         attempt += 1;
     }
+}
+
+/// Seconds, or a date: <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>.
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    seconds
+        .or_else(|| Some(httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default()))
 }
 
 /// An attempt that failed, and how long the server asks to wait.
@@ -379,8 +504,7 @@ async fn attempt_download(
     };
     let status = response.status();
     if status != StatusCode::OK {
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let retry_after = seconds.map(Duration::from_secs);
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| parse_retry_after(value.to_str().ok()?));
         return Ok(Err(FailedAttempt { error: NetworkError::Status(status), retry_after }));
     }
     let wrong_size = |actual| FetchError::Size {
@@ -419,8 +543,11 @@ async fn attempt_download(
         temporary.write_all(&piece).map_err(cache_write)?;
         bar.inc(piece.len() as u64);
     }
-    if job.size.is_some_and(|expected| length != expected) {
-        return Err(wrong_size(length));
+    if let Some(expected) = job.size
+        && length < expected
+    {
+        // Without an announced length, a connection that breaks off looks like the end of the file.
+        return Ok(Err(NetworkError::Transport(format!("the file ended after {length} of {expected} bytes")).into()));
     }
     check_hash(job, &host, hasher)?;
     Ok(Ok(length))

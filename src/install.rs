@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::entry_point::{ObjectReference, RELOCATABLE_SHEBANG};
 use crate::packaging::PackageName;
-use crate::wheel::{Member, Sha256Digest, WheelError, WheelFile, WheelProblem};
+use crate::wheel::{Member, RecordHash, Sha256Digest, WheelError, WheelFile, WheelProblem};
 use crate::zip::Entry;
 
 /// Permissions of a plain file.
@@ -56,33 +56,38 @@ pub fn install(wheel: &Arc<WheelFile>, requested: bool, python: (u8, u8)) -> Res
     wheel.check_version()?;
     let (name, version) = wheel.name_and_version()?;
     let record = wheel.record()?;
-    let data_prefix = wheel.data_prefix();
+    let entry_points = wheel.script_entry_points()?;
     let mut files = Vec::new();
     for member in wheel.members() {
         // Written anew below, as every installer does.
         if wheel.is_record(member) || is_installer_file(wheel, member) {
             continue;
         }
-        let payload_name = match member.name.strip_prefix(&data_prefix) {
+        let payload_name = match wheel.data_path(member) {
             None => format!("site-packages/{}", member.name),
             Some(rest) => data_file_name(rest, &name, python)
                 .ok_or_else(|| wheel.problem(WheelProblem::Name(member.name.clone())))?,
         };
-        let is_script = payload_name.starts_with("bin/");
+        let script_name = payload_name.strip_prefix("bin/");
+        let is_script = script_name.is_some();
+        // An entry point takes the place of a script of its name, as with pip.
+        if entry_points.iter().any(|(name, _)| Some(name.as_str()) == script_name) {
+            continue;
+        }
         if is_script && let Some(rewritten) = rewrite_shebang(wheel, member)? {
             files.push(InstalledFile::from_bytes(payload_name, MODE_PROGRAM, rewritten));
             continue;
         }
         let mode = if is_script || member.executable { MODE_PROGRAM } else { MODE_FILE };
         let sha256 = match record.get(&member.name) {
-            Some(Some(digest)) => *digest,
+            Some(RecordHash::Sha256(digest)) => *digest,
             _ => wheel.sha256(member)?,
         };
         files.push(InstalledFile { entry: Entry::copied(payload_name, mode, wheel, member), sha256 });
     }
 
     let mut scripts = Vec::new();
-    for (script, reference) in wheel.script_entry_points()? {
+    for (script, reference) in entry_points {
         let invalid = || wheel.problem(WheelProblem::EntryPoint(format!("{script} = {reference}")));
         let reference: ObjectReference = reference.parse().map_err(|_| invalid())?;
         if !is_script_name(&script) {

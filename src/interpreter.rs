@@ -27,14 +27,16 @@ fn names(wanted: Option<(u8, u8)>) -> Vec<String> {
 
 /// The interpreters on `PATH`: `pythonX.Y` for the wanted version, `python3`, `python`, in this order.
 ///
-/// Each is started only when the iterator comes to it: shims take a tenth of a second.
-pub fn on_path(wanted: Option<(u8, u8)>) -> impl Iterator<Item = Interpreter> {
+/// Each is started in `directory`, where shims look for what to run, and only when the iterator comes to it: a
+/// shim takes a tenth of a second.
+pub fn on_path(wanted: Option<(u8, u8)>, directory: &Path) -> impl Iterator<Item = Interpreter> {
     let directories = path_directories();
+    let directory = directory.to_owned();
     names(wanted)
         .into_iter()
         .flat_map(move |name| directories.iter().map(|directory| directory.join(&name)).collect::<Vec<_>>())
         .filter(|candidate| candidate.is_file())
-        .filter_map(|candidate| probe(&candidate))
+        .filter_map(move |candidate| probe(&candidate, &directory))
 }
 
 fn path_directories() -> Vec<PathBuf> {
@@ -49,8 +51,10 @@ pub fn minors_on_path() -> Vec<u8> {
 }
 
 /// Starts an interpreter and asks for its version; `None` if it does not answer as CPython does.
-fn probe(candidate: &Path) -> Option<Interpreter> {
-    let output = Command::new(candidate).args(["-I", "-S", "-c", PROBE]).stdin(Stdio::null()).output().ok()?;
+fn probe(candidate: &Path, directory: &Path) -> Option<Interpreter> {
+    let mut command = Command::new(candidate);
+    command.args(["-I", "-S", "-c", PROBE]).current_dir(directory).stdin(Stdio::null());
+    let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut words = text.trim_end().splitn(4, ' ');
     let mut number = || words.next()?.parse::<u32>().ok();

@@ -1,13 +1,19 @@
 //! Source trees of the project, built into wheels by their own build backend (PEP 517).
 //!
-//! The backend is run by `uv` if it is on `PATH`, else by an interpreter's pip. A tree is copied before it is
-//! built, so that a backend neither sees stale build directories nor leaves any behind. Invariant: the key of a built wheel covers every file that the backend was given.
+//! The backend is run by `uv` if it is on `PATH`, else by an interpreter's pip, in the tree itself, where it sees
+//! what it always sees. Only setuptools gets a copy: it leaves directories behind and packs what it finds in old
+//! ones. Invariant: the key of a built wheel covers every file that the backend could see, but for directories
+//! of tools.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use bundle_launcher::{Libc, TRAILER_LENGTH, Trailer};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError};
@@ -15,13 +21,21 @@ use crate::digest::hex;
 use crate::error::{Diagnose, ExitStatus, FileError};
 use crate::install::{MODE_FILE, MODE_PROGRAM};
 use crate::interpreter;
-use crate::packaging::{PackageName, Tags, Version, WheelFilename, rank_wheel};
+use crate::packaging::{PackageName, Tags, Version, WheelFilename, has_bare_linux_tag, rank_wheel};
+use crate::platform::Platform;
 use crate::target::Target;
 use crate::wheel::{WheelError, WheelFile};
 use crate::zip::{DosTime, Entry, Layout};
 
 /// Counted up when the same sources would give another wheel.
 const KEY_VERSION: &str = "bundle local wheel 1";
+
+/// No artifact is smaller than its launcher, in bytes.
+const MIN_ARTIFACT_LENGTH: u64 = 500_000;
+
+/// Members up to this size are compressed anew, so that their bytes depend on their contents alone; larger ones
+/// would take too much memory, and are copied as the backend compressed them.
+const MAX_RECOMPRESSED: u64 = 16 << 20;
 
 /// How many of a backend's last lines an error shows.
 const SHOWN_LINES: usize = 25;
@@ -118,11 +132,14 @@ impl Diagnose for LocalError {
             Self::NoTree { .. } => Some("was the project moved? `uv lock` brings the lock up to date".into()),
             Self::NoFrontend(_) => Some("install uv, or pip for `python3`".into()),
             Self::WrongWheel { .. } => Some("bring the lock up to date with `uv lock`".into()),
-            Self::Unfit { .. } => {
-                Some("build it on such a machine and lock the wheel; only pure wheels can be made anywhere".into())
+            Self::Unfit { .. } => Some(
+                "compiled code only fits machines like this one: try `--platform native`, or build it on such a machine and lock the wheel".into(),
+            ),
+            Self::Backend { .. } | Self::NotOneWheel { .. } | Self::BadWheel { .. } => {
+                Some("`uv build --wheel` in its directory should show the same".into())
             }
+            Self::Read { .. } => Some("are its files readable for you?".into()),
             Self::Cache(error) => error.hint(),
-            _ => None,
         }
     }
 }
@@ -159,7 +176,16 @@ struct SourceFile {
     /// Below the tree.
     relative: PathBuf,
     executable: bool,
-    sha256: [u8; 32],
+    state: FileState,
+}
+
+/// What tells one state of a file from another.
+enum FileState {
+    /// The contents.
+    Contents([u8; 32]),
+    /// For files that git ignores, which may be large and many: length and time of the last change. They are
+    /// rarely packed, and a needless build is the worst that this can do.
+    Stamp(u64, Option<SystemTime>),
 }
 
 impl Builder {
@@ -176,15 +202,20 @@ impl Builder {
         }
         let unreadable = |source| LocalError::Read { package: tree.package.clone(), source };
         let files = source_files(&tree.directory).map_err(unreadable)?;
-        let key = key(tree, target, &files);
-        if let Some(path) = self.cache.find_built(&key) {
+        let version_control = match &tree.version {
+            Some(_) => Some(String::new()),
+            None => version_control_state(&tree.directory),
+        };
+        let key = key(tree, target, &files, version_control.as_deref().unwrap_or_default());
+        if version_control.is_some()
+            && let Some(path) = self.cache.find_built(&key)
+        {
             return Ok(Built { path, new: false });
         }
 
         let output = self.cache.temporary_directory()?;
         let copy = self.cache.temporary_directory()?;
-        // A version that is not fixed may come from version control, which only the tree itself has.
-        let directory = if tree.version.is_some() {
+        let directory = if tree.version.is_some() && needs_copy(&tree.directory) {
             copy_files(&tree.directory, copy.path(), &files).map_err(|error| unreadable(Box::new(error)))?;
             copy.path()
         } else {
@@ -204,7 +235,7 @@ impl Builder {
         output: &Path,
         target: Target,
     ) -> Result<(), LocalError> {
-        let mut command = self.frontend(target).ok_or_else(|| LocalError::NoFrontend(tree.package.clone()))?;
+        let mut command = self.frontend(tree, target).ok_or_else(|| LocalError::NoFrontend(tree.package.clone()))?;
         command.arg(output).arg(directory);
         command.env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH);
         // A virtual environment or a path of the caller's must not reach into an isolated build.
@@ -223,8 +254,8 @@ impl Builder {
     }
 
     /// The command that builds a wheel, but for the output directory and the source directory.
-    fn frontend(&self, target: Target) -> Option<Command> {
-        let mut interpreters = interpreter::on_path(Some(target.python.version));
+    fn frontend(&self, tree: &SourceTree, target: Target) -> Option<Command> {
+        let mut interpreters = interpreter::on_path(Some(target.python.version), &tree.directory);
         if runs(Command::new("uv").arg("--version")) {
             let mut command = Command::new("uv");
             command.args(["build", "--wheel", "--no-progress", "--no-python-downloads"]);
@@ -260,12 +291,16 @@ impl Builder {
     /// files alone and not on the backend's order, times or compressor.
     fn keep(&self, tree: &SourceTree, key: &str, wheel: &Path) -> Result<PathBuf, LocalError> {
         let bad = |source| LocalError::BadWheel { package: tree.package.clone(), source };
-        let original = WheelFile::open(wheel).map_err(bad)?;
+        let original = Arc::new(WheelFile::open(wheel).map_err(bad)?);
         original.verify().map_err(bad)?;
         let mut entries = Vec::new();
         for member in original.members() {
             let mode = if member.executable { MODE_PROGRAM } else { MODE_FILE };
-            entries.push(Entry::from_bytes(member.name.clone(), mode, original.read(member).map_err(bad)?));
+            entries.push(if member.size <= MAX_RECOMPRESSED {
+                Entry::from_bytes(member.name.clone(), mode, original.read(member).map_err(bad)?)
+            } else {
+                Entry::copied(member.name.clone(), mode, &original, member)
+            });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let layout = Layout::new(0, entries, DosTime::EARLIEST);
@@ -296,36 +331,29 @@ fn runs(command: &mut Command) -> bool {
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The files of a tree that count, sorted.
-///
-/// What git ignores does not, except beside code: generated modules and built assets are usually ignored, and
-/// backends pack them all the same. So a directory at the top that holds Python files is taken whole.
+/// The files of a tree that a backend may look at, sorted.
 fn source_files(directory: &Path) -> Result<Vec<SourceFile>, AnyError> {
-    let mut paths = files_below(directory, directory, true)?;
-    let with_code: BTreeSet<PathBuf> = paths
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "py"))
-        .filter_map(|path| path.parent()?.components().next())
-        .map(|top| directory.join(top))
-        .collect();
-    for top in with_code {
-        paths.extend(files_below(directory, &top, false)?);
-    }
-    paths.into_iter().map(|relative| source_file(directory, relative)).collect()
+    let tracked = files_below(directory, true)?;
+    files_below(directory, false)?
+        .into_iter()
+        .filter(|relative| !is_artifact(&directory.join(relative)))
+        .map(|relative| {
+            let is_tracked = tracked.contains(&relative);
+            source_file(directory, relative, is_tracked)
+        })
+        .collect()
 }
 
-/// Paths of the files below `start`, relative to `root`.
-///
-/// Ignore rules of the user or of the checkout alone do not count: they are not the same on every machine.
-fn files_below(root: &Path, start: &Path, obey_gitignore: bool) -> Result<BTreeSet<PathBuf>, AnyError> {
-    let junk_root = root.to_owned();
-    let walk = ignore::WalkBuilder::new(start)
+/// Paths of the files below a tree, without directories of tools, and if asked without what git ignores.
+fn files_below(root: &Path, obey_gitignore: bool) -> Result<BTreeSet<PathBuf>, AnyError> {
+    let tool_root = root.to_owned();
+    let walk = ignore::WalkBuilder::new(root)
         .standard_filters(false)
         .git_ignore(obey_gitignore)
         .parents(obey_gitignore)
         .require_git(false)
         .follow_links(true)
-        .filter_entry(move |entry| !is_left_behind(entry, &junk_root))
+        .filter_entry(move |entry| !is_left_behind(entry, &tool_root))
         .build();
     let mut paths = BTreeSet::new();
     for entry in walk {
@@ -342,18 +370,72 @@ fn files_below(root: &Path, start: &Path, obey_gitignore: bool) -> Result<BTreeS
     Ok(paths)
 }
 
-fn source_file(directory: &Path, relative: PathBuf) -> Result<SourceFile, AnyError> {
-    let mut input = fs_err::File::open(directory.join(&relative))?;
-    let executable = is_executable(&input.metadata()?);
+fn source_file(directory: &Path, relative: PathBuf, by_contents: bool) -> Result<SourceFile, AnyError> {
+    let path = directory.join(&relative);
+    let metadata = fs_err::metadata(&path)?;
+    let executable = is_executable(&metadata);
+    if !by_contents {
+        let state = FileState::Stamp(metadata.len(), metadata.modified().ok());
+        return Ok(SourceFile { relative, executable, state });
+    }
+    let mut input = fs_err::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
         let length = input.read(&mut buffer)?;
         if length == 0 {
-            return Ok(SourceFile { relative, executable, sha256: hasher.finalize().into() });
+            return Ok(SourceFile { relative, executable, state: FileState::Contents(hasher.finalize().into()) });
         }
         hasher.update(&buffer[..length]);
     }
+}
+
+/// Whether a file is one of our own products, which changes with every build and belongs to no package.
+fn is_artifact(path: &Path) -> bool {
+    let trailer = || -> std::io::Result<bool> {
+        let mut file = std::fs::File::open(path)?;
+        let mut end = [0; TRAILER_LENGTH];
+        let start = file.seek(SeekFrom::End(-i64::try_from(TRAILER_LENGTH).map_err(std::io::Error::other)?))?;
+        file.read_exact(&mut end)?;
+        Ok(Trailer::parse(&end, start + TRAILER_LENGTH as u64).is_ok())
+    };
+    let large_enough = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > MIN_ARTIFACT_LENGTH);
+    large_enough && trailer().unwrap_or(false)
+}
+
+/// Whether the backend is setuptools, and not one that asks git which files to pack.
+fn needs_copy(directory: &Path) -> bool {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "kebab-case")]
+    struct PyprojectWire {
+        #[serde(default)]
+        build_system: BuildSystemWire,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "kebab-case")]
+    struct BuildSystemWire {
+        build_backend: Option<String>,
+        #[serde(default)]
+        requires: Vec<String>,
+    }
+    let text = std::fs::read_to_string(directory.join("pyproject.toml")).unwrap_or_default();
+    let BuildSystemWire { build_backend, requires } =
+        toml::from_str::<PyprojectWire>(&text).unwrap_or_default().build_system;
+    let is_setuptools = build_backend.is_none_or(|backend| backend.starts_with("setuptools."));
+    is_setuptools && !requires.iter().any(|requirement| requirement.replace('_', "-").starts_with("setuptools-scm"))
+}
+
+/// What a version that comes from git can depend on; `None` if that cannot be told, and empty without git.
+fn version_control_state(directory: &Path) -> Option<String> {
+    if !directory.ancestors().any(|ancestor| ancestor.join(".git").exists()) {
+        return Some(String::new());
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(directory).args(arguments).stdin(Stdio::null()).output().ok()?;
+        String::from_utf8(output.stdout).ok().filter(|_| output.status.success())
+    };
+    let described = git(&["describe", "--tags", "--long", "--always", "--dirty"])?;
+    Some(format!("{}{described}", git(&["rev-parse", "HEAD"])?))
 }
 
 #[cfg(unix)]
@@ -392,7 +474,7 @@ fn is_left_behind(entry: &ignore::DirEntry, root: &Path) -> bool {
 }
 
 /// What a built wheel is known by: everything that it is made from, each part with its length.
-fn key(tree: &SourceTree, target: Target, files: &[SourceFile]) -> String {
+fn key(tree: &SourceTree, target: Target, files: &[SourceFile], version_control: &str) -> String {
     let mut hasher = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hasher.update((bytes.len() as u64).to_le_bytes());
@@ -404,10 +486,17 @@ fn key(tree: &SourceTree, target: Target, files: &[SourceFile]) -> String {
     // Some backends write the version of the Python that runs them into the wheel.
     add(target.python.to_string().as_bytes());
     add(target.platform.to_string().as_bytes());
+    add(version_control.as_bytes());
     for file in files {
         add(file.relative.as_os_str().as_encoded_bytes());
         add(&[u8::from(file.executable)]);
-        add(&file.sha256);
+        match &file.state {
+            FileState::Contents(sha256) => add(sha256),
+            FileState::Stamp(length, changed) => {
+                let since = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+                add(&[length.to_le_bytes().as_slice(), &since.as_nanos().to_le_bytes()].concat());
+            }
+        }
     }
     hex(&hasher.finalize())
 }
@@ -449,11 +538,25 @@ fn check_wheel(tree: &SourceTree, wheel: &Path, target: Target, tags: &Tags) -> 
     if filename.name != tree.package || tree.version.as_ref().is_some_and(|version| *version != filename.version) {
         return Err(wrong());
     }
-    rank_wheel(&filename, tags).map(drop).map_err(|_| LocalError::Unfit {
+    let fits = rank_wheel(&filename, tags).is_ok()
+        && built_against(&filename).is_none_or(|libc| {
+            let wanted = target.platform.libc;
+            libc.family == wanted.family && libc <= wanted
+        });
+    if fits {
+        return Ok(());
+    }
+    Err(LocalError::Unfit {
         package: tree.package.clone(),
         wheel: file.clone(),
         target: format!("{} with Python {}", target.platform, target.python),
     })
+}
+
+/// The C library that a wheel with a bare `linux_<arch>` tag was compiled against: this machine's.
+pub fn built_against(wheel: &WheelFilename) -> Option<Libc> {
+    let bare = has_bare_linux_tag(wheel);
+    bare.then(|| Platform::native().ok()).flatten().map(|native| native.libc)
 }
 
 fn last_lines(output: &[u8]) -> String {

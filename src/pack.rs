@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use bundle_launcher::{BUILD_RECORD_PATH, LAUNCH_RECORD_PATH, LaunchRecord, TRAILER_LENGTH, Trailer};
+use bundle_launcher::{
+    BUILD_RECORD_PATH, LAUNCH_RECORD_PATH, LaunchRecord, MAX_RECORD_LENGTH, SCRIPT_START, TRAILER_LENGTH, Trailer,
+    tree_path,
+};
 use globset::GlobSet;
 use sha2::{Digest, Sha256};
 
+use crate::cache::sweep;
 use crate::error::{Diagnose, ExitStatus};
 use crate::install::{Installed, InstalledFile, MODE_FILE};
 use crate::platform::Arch;
-use crate::wheel::Sha256Digest;
-use crate::zip::{DosTime, Entry, Layout};
+use crate::wheel::{Sha256Digest, WheelError};
+use crate::zip::{DosTime, Entry, EntryData, Layout};
 
 /// Why an artifact could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,32 @@ pub enum PackError {
         /// The package of that path.
         other: String,
     },
+    /// A file would take a place that belongs to the virtual environment or to another file.
+    #[error("`{path}` of package `{package}` would be unpacked to `{place}`, which {reason}")]
+    Place {
+        /// Name in the payload.
+        path: String,
+        /// Its package.
+        package: String,
+        /// Path below the tree.
+        place: String,
+        /// Why it cannot be there.
+        reason: String,
+    },
+    /// The output is a device, a directory or the like.
+    #[error("cannot write `{path}`: it is {kind}")]
+    NotAFile {
+        /// The artifact.
+        path: PathBuf,
+        /// What is there.
+        kind: &'static str,
+    },
+    /// The apps' arguments and variables are too much.
+    #[error("the apps' `args` and `env` take {length} bytes, expected at most {MAX_RECORD_LENGTH}")]
+    RecordTooLong {
+        /// Length of the launch record.
+        length: usize,
+    },
     /// The output cannot be written.
     #[error("cannot write `{path}`")]
     Write {
@@ -55,8 +85,10 @@ pub enum PackError {
 impl Diagnose for PackError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Write { .. } => ExitStatus::FileSystem,
-            Self::Overwrite { .. } | Self::FileIsDirectory { .. } => ExitStatus::Project,
+            Self::Write { .. } | Self::NotAFile { .. } => ExitStatus::FileSystem,
+            Self::Overwrite { .. } | Self::FileIsDirectory { .. } | Self::Place { .. } | Self::RecordTooLong { .. } => {
+                ExitStatus::Project
+            }
         }
     }
 
@@ -68,9 +100,34 @@ impl Diagnose for PackError {
             Self::FileIsDirectory { .. } => {
                 Some("the two cannot be installed together; lock other versions of them".into())
             }
-            Self::Write { .. } => Some("choose a writable place with `--output FILE`".into()),
+            Self::Place { .. } => Some("lock another version of the package, or leave it out".into()),
+            Self::RecordTooLong { .. } => Some("keep them in a file that the app reads".into()),
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some space, or choose another file system with `--output FILE`".into())
+            }
+            Self::Write { .. } | Self::NotAFile { .. } => Some("choose a writable place with `--output FILE`".into()),
         }
     }
+}
+
+/// How the names of unfinished artifacts start.
+const TEMPORARY_PREFIX: &str = ".bundle-";
+
+/// The longest name of a file or directory on Linux, in bytes.
+const MAX_COMPONENT_LENGTH: usize = 255;
+
+/// Paths of the tree that the launcher makes itself.
+pub fn reserved_places((major, minor): (u8, u8)) -> [String; 8] {
+    [
+        "bin".into(),
+        "bin/python".into(),
+        "bin/python3".into(),
+        format!("bin/python{major}.{minor}"),
+        "lib".into(),
+        format!("lib/python{major}.{minor}"),
+        "lib64".into(),
+        "pyvenv.cfg".into(),
+    ]
 }
 
 /// The launcher for an architecture: a static Linux executable.
@@ -107,7 +164,6 @@ impl Payload {
                 payload.add(distribution.name.as_str(), file, allow_overwrite)?;
             }
         }
-        payload.check_directories()?;
         Ok(payload)
     }
 
@@ -132,20 +188,53 @@ impl Payload {
         self.files.insert(file.entry.name.clone(), Owned { package: "bundle".to_owned(), file });
     }
 
-    /// In byte order everything below `a/` comes after `a`, if not right behind it.
-    fn check_directories(&self) -> Result<(), PackError> {
-        for (inside, needs_directory) in &self.files {
-            let mut parents = inside.match_indices('/').map(|(end, _)| &inside[..end]);
-            if let Some((file, owned)) = parents.find_map(|parent| self.files.get_key_value(parent)) {
+    /// Checks that every file can be unpacked by an interpreter `python` (major, minor): to a place of its own, that
+    /// is no directory of another file and not the virtual environment's.
+    pub fn check_places(&self, python: (u8, u8)) -> Result<(), PackError> {
+        let mut places: BTreeMap<String, (&String, &Owned)> = BTreeMap::new();
+        for (path, owned) in &self.files {
+            let refused = |place: &str, reason: String| PackError::Place {
+                path: path.clone(),
+                package: owned.package.clone(),
+                place: place.to_owned(),
+                reason,
+            };
+            let (_, place) = tree_path(path.as_bytes(), python).map_err(|error| refused(path, error.to_string()))?;
+            let Some(place) = place else { continue };
+            if place.split('/').any(|part| part.len() > MAX_COMPONENT_LENGTH) {
+                return Err(refused(&place, "has a part that is too long for a file name".into()));
+            }
+            if reserved_places(python).contains(&place) {
+                return Err(refused(&place, "belongs to the virtual environment".into()));
+            }
+            if let Some((other, owner)) = places.get(&place) {
+                return Err(refused(&place, format!("`{other}` of package `{}` takes", owner.package)));
+            }
+            places.insert(place, (path, owned));
+        }
+        for (place, (inside, needs_directory)) in &places {
+            let mut parents = place.match_indices('/').map(|(end, _)| &place[..end]);
+            if let Some((file, owned)) = parents.find_map(|parent| places.get(parent)) {
                 return Err(PackError::FileIsDirectory {
-                    file: file.clone(),
+                    file: (*file).clone(),
                     package: owned.package.clone(),
-                    inside: inside.clone(),
+                    inside: (*inside).clone(),
                     other: needs_directory.package.clone(),
                 });
             }
         }
         Ok(())
+    }
+
+    /// Whether `bin/<name>` is for Python.
+    pub fn is_python_script(&self, name: &str) -> Result<bool, WheelError> {
+        match self.files.get(&format!("bin/{name}")).map(|owned| &owned.file.entry.data) {
+            Some(EntryData::Copied(wheel, member)) => {
+                Ok(bundle_launcher::is_python_script(&wheel.read_start(member, SCRIPT_START)?))
+            }
+            // What is not copied was made or rewritten here, for Python.
+            _ => Ok(true),
+        }
     }
 
     /// Whether there is a file of this name.
@@ -195,6 +284,10 @@ pub struct Artifact<'a> {
 impl Artifact<'_> {
     /// Writes the artifact and returns its length in bytes.
     pub fn write(self, path: &Path) -> Result<u64, PackError> {
+        let length = self.launch_record.to_json().len();
+        if length > MAX_RECORD_LENGTH as usize {
+            return Err(PackError::RecordTooLong { length });
+        }
         self.try_write(path).map_err(|source| PackError::Write { path: path.to_owned(), source })
     }
 
@@ -223,7 +316,8 @@ impl Artifact<'_> {
 
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent)?;
-        let temporary = tempfile::Builder::new().prefix(".bundle-").tempfile_in(parent)?;
+        sweep(parent, TEMPORARY_PREFIX);
+        let temporary = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent)?;
         let mut file = temporary.reopen()?;
         file.write_all(self.launcher)?;
         layout.write_entries(|| temporary.reopen())?;
@@ -250,11 +344,16 @@ fn make_executable(_: &std::fs::File) -> std::io::Result<()> {
 /// Makes a temporary place for an artifact fail early, before anything is downloaded.
 pub fn check_writable(path: &Path) -> Result<(), PackError> {
     let unwritable = |source| PackError::Write { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Err(unwritable(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    let not_a_file = |kind| Err(PackError::NotAFile { path: path.to_owned(), kind });
+    if path.as_os_str().to_string_lossy().ends_with('/') || path.is_dir() {
+        return not_a_file("a directory");
+    }
+    // A link is replaced, as by `mv`; a device or a pipe is somebody else's.
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink()) {
+        return not_a_file("no regular file");
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The nearest directory that exists decides; nothing is made before there is something to put into it.
     let existing = parent.ancestors().find(|directory| directory.exists()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".bundle-").tempfile_in(existing).map(drop).map_err(unwritable)
+    tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(existing).map(drop).map_err(unwritable)
 }

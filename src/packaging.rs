@@ -153,9 +153,22 @@ pub struct Requirement {
     /// When.
     pub marker: Marker,
 }
+/// The deepest nesting of parentheses that a marker may have; real ones have a handful, and the parser recurses.
+const MAX_MARKER_DEPTH: usize = 200;
 
 /// Parses an environment marker such as `python_full_version < '3.11.3'`.
 pub fn parse_marker(text: &str) -> Result<Marker, String> {
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_MARKER_DEPTH {
+            return Err(format!("it has more than {MAX_MARKER_DEPTH} nested parentheses"));
+        }
+    }
     Marker::from_str(text).map_err(|error| error.message.to_string())
 }
 
@@ -321,6 +334,11 @@ pub fn wheel_needs(wheel: &WheelFilename, tags: &Tags) -> WheelNeeds {
         needs.libc = lowest;
     }
     needs
+}
+
+/// Whether a wheel has a `linux_<arch>` tag, which promises nothing about the C library.
+pub fn has_bare_linux_tag(wheel: &WheelFilename) -> bool {
+    wheel.platform_tags().iter().any(|tag| matches!(tag, PlatformTag::Linux { .. }))
 }
 
 fn libc_of(tag: &PlatformTag) -> Option<Libc> {

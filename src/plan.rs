@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::lock::{LockFile, LockKind};
-use crate::select::{Distribution, Problem, Selected, Selection, printable_location};
+use crate::select::{Distribution, Problem, Remedy, Selected, Selection, printable_location};
+use crate::ui::counted;
 
 const SCHEMA: u32 = 1;
 
@@ -170,7 +171,7 @@ pub fn table(selection: &Selection) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let wheels = selection.packages.iter().filter(|selected| matches!(selected.distribution, Distribution::Wheel(..)));
-    let _ = writeln!(text, "{} packages, {} of them wheels", rows.len(), wheels.count());
+    let _ = writeln!(text, "{}, {} of them from wheels", counted(rows.len(), "package"), wheels.count());
     text
 }
 
@@ -180,9 +181,10 @@ pub fn problems_report(selection: &Selection) -> String {
     for problem in &selection.problems {
         let version = problem.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
         let _ = write!(text, "  {}{version}: ", problem.name);
-        let _ = match problem.axis {
-            None => writeln!(text, "has no wheel at all"),
-            Some(axis) => {
+        let _ = match (problem.axis, &problem.remedy) {
+            (None, Remedy::Build) => writeln!(text, "has only a source distribution, which would have to be built"),
+            (None, _) => writeln!(text, "has no file at all"),
+            (Some(axis), _) => {
                 writeln!(text, "no wheel for this {}; there is {}", axis.name(), problem.offers.join(", "))
             }
         };

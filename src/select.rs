@@ -231,6 +231,10 @@ impl Diagnose for SelectError {
             Self::NoSuchChoice { available, .. } if available.is_empty() => Some("there are none".into()),
             Self::NoSuchChoice { name, available, .. } => Some(did_you_mean(name, available, "there are")),
             Self::Python { .. } => Some("choose a version inside that range with `--python`".into()),
+            Self::Environment { .. } => Some(
+                "`tool.uv.environments` limits it; choose another `--platform` or `--python`, or lock again".into(),
+            ),
+            Self::Conflict(..) => Some("ask for one of them, e.g. build them as two apps".into()),
             Self::SeveralVersions { exact_python_decides: Some(python), .. } => {
                 Some(format!("an exact version decides it, e.g. `--python {python}`"))
             }
@@ -403,11 +407,12 @@ fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result
     }
     // Which patch releases reach which packages.
     let mut reached: BTreeMap<PackageIndex, Vec<u32>> = BTreeMap::new();
-    for &patch in &patches {
+    let supported: Vec<u32> = patches.into_iter().filter(|patch| is_supported(lock, target, *patch)).collect();
+    if supported.is_empty() {
+        return Err(SelectError::Environment { platform: target.platform, python: target.python });
+    }
+    for &patch in &supported {
         let environment = target.environment(patch);
-        if !lock.environments.is_empty() && !lock.environments.iter().any(|marker| marker.evaluate(&environment, &[])) {
-            return Err(SelectError::Environment { platform: target.platform, python: target.python });
-        }
         for index in reachable(lock, start, &environment)? {
             reached.entry(index).or_default().push(patch);
         }
@@ -433,6 +438,12 @@ fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result
     chosen.packages.sort_by(|a, b| a.name.cmp(&b.name));
     chosen.problems.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(chosen)
+}
+
+/// Whether one of the environments that the lock was made for holds.
+fn is_supported(lock: &Lock, target: Target, patch: u32) -> bool {
+    let environment = target.environment(patch);
+    lock.environments.is_empty() || lock.environments.iter().any(|marker| marker.evaluate(&environment, &[]))
 }
 
 /// Patch releases at which the lock's markers can change value, within the request and `requires-python`.
@@ -809,7 +820,8 @@ fn claim(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &C
                 choose(lock, start, other, &tags).is_ok_and(|other| same_distributions(&other, chosen))
             });
             if same {
-                let patches = target_patches(lock, other.python);
+                let mut patches = target_patches(lock, other.python);
+                patches.retain(|patch| is_supported(lock, other, *patch));
                 ranges.extend(patch_ranges(lock, version, &patches));
             }
         }
@@ -831,6 +843,7 @@ fn same_distributions(a: &Chosen, b: &Chosen) -> bool {
 fn same_patches(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &Chosen) -> Vec<PythonRange> {
     let any_patch = PythonRequest { patch: None, ..target.python };
     let mut patches = target_patches(lock, any_patch);
+    patches.retain(|patch| is_supported(lock, target, *patch));
     if target.python.patch.is_some() {
         patches.retain(|&patch| {
             let exact = Target { python: PythonRequest { patch: Some(patch), ..target.python }, ..target };

@@ -12,7 +12,7 @@ use crate::interpreter;
 use crate::lock::{Lock, LockFile};
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
-use crate::project::{AppConfiguration, Configuration, Project, ProjectError};
+use crate::project::{AppConfiguration, Configuration, Project};
 use crate::select::{Roots, did_you_mean};
 use crate::target::{PythonRequest, PythonRequestError, Target};
 
@@ -27,6 +27,9 @@ pub enum SettingsError {
         /// Apps and projects that exist.
         available: Vec<String>,
     },
+    /// An argument or variable cannot be passed to a program.
+    #[error("app `{0}` has an argument or variable in `args` or `env` that is too long or contains a NUL")]
+    Argument(String),
     /// An app's name cannot be a file's name.
     #[error("app name `{0}` cannot be used as a file name")]
     AppName(String),
@@ -64,7 +67,9 @@ pub enum SettingsError {
 impl Diagnose for SettingsError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::NoSuchApp { .. } | Self::AppName(_) | Self::Disagree { .. } => ExitStatus::Project,
+            Self::NoSuchApp { .. } | Self::AppName(_) | Self::Argument(_) | Self::Disagree { .. } => {
+                ExitStatus::Project
+            }
             _ => ExitStatus::Usage,
         }
     }
@@ -72,6 +77,7 @@ impl Diagnose for SettingsError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoSuchApp { name, available } => Some(did_you_mean(name, available, "there are")),
+            Self::Argument(_) => Some("keep it in a file that the app reads".into()),
             Self::AppName(_) => Some("use letters, digits, `-`, `_` and `.`".into()),
             Self::Disagree { what: "platforms", .. } => Some("choose with `--platform`, or build them apart".into()),
             Self::Disagree { .. } => Some("choose with `--python`, or build them apart".into()),
@@ -131,26 +137,28 @@ pub struct Workspace {
     /// Its lock.
     pub lock: LockFile,
     configuration: Configuration,
+    /// The project beside the configuration: what an app without `package` means.
+    configured_project: Option<PackageName>,
 }
 
 impl Workspace {
-    /// Finds project, lock and configuration.
-    pub fn find(directory: &Path) -> Result<Self, crate::error::Failure> {
+    /// Finds project, lock and configuration; `lock` is given where the project has several.
+    pub fn find(directory: &Path, lock: Option<&Path>) -> Result<Self, crate::error::Failure> {
         let project = Project::find(directory)?;
-        let lock = LockFile::find(&project.directory)?;
-        let configuration = Self::configuration(&project, &lock)?;
-        Ok(Self { project, lock, configuration })
-    }
-
-    /// A member without configuration of its own has its workspace's.
-    fn configuration(project: &Project, lock: &LockFile) -> Result<Configuration, ProjectError> {
-        if let Some(configuration) = &project.configuration {
-            return Ok(configuration.clone());
-        }
-        if lock.directory() == project.directory {
-            return Ok(Configuration::default());
-        }
-        Ok(Project::read(lock.directory().to_owned())?.configuration.unwrap_or_default())
+        let lock = match lock {
+            Some(path) => LockFile::read(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))?,
+            None => LockFile::find(&project.directory)?,
+        };
+        // A member without configuration of its own has its workspace's.
+        let owner = if project.configuration.is_some() || lock.directory() == project.directory {
+            None
+        } else {
+            Some(Project::read(lock.directory().to_owned())?)
+        };
+        let owner = owner.as_ref().unwrap_or(&project);
+        let configuration = owner.configuration.clone().unwrap_or_default();
+        let configured_project = owner.name.clone();
+        Ok(Self { project, lock, configuration, configured_project })
     }
 
     /// Payload paths that several packages may write.
@@ -196,7 +204,13 @@ impl Workspace {
     }
 
     fn named_apps(&self, selection: &SelectionArgs) -> Result<Vec<AppSettings>, SettingsError> {
-        selection.apps.iter().map(|name| self.app(name, selection)).collect()
+        let mut apps: Vec<AppSettings> = Vec::new();
+        for name in &selection.apps {
+            if apps.iter().all(|app| app.name != *name) {
+                apps.push(self.app(name, selection)?);
+            }
+        }
+        Ok(apps)
     }
 
     fn app(&self, name: &str, selection: &SelectionArgs) -> Result<AppSettings, SettingsError> {
@@ -204,7 +218,7 @@ impl Workspace {
         let package =
             configured.and_then(|app| app.package.clone()).or_else(|| self.project_named(name)).or_else(|| {
                 // A configured app without a package is the project itself, where there is only one.
-                configured.and_then(|_| self.project.name.clone())
+                configured.and_then(|_| self.configured_project.clone())
             });
         let (configured, package) = match (configured, package) {
             (Some(configured), Some(package)) => (configured.clone(), package),
@@ -216,9 +230,13 @@ impl Workspace {
                 return Err(SettingsError::NoSuchApp { name: name.to_owned(), available });
             }
         };
-        let valid = |character: char| character.is_alphanumeric() || "-_.".contains(character);
-        if !name.chars().all(valid) || name.starts_with('.') {
+        if !is_app_name(name) {
             return Err(SettingsError::AppName(name.to_owned()));
+        }
+        for text in configured.args.iter().chain(configured.env.iter().flat_map(|(name, value)| [name, value])) {
+            if text.contains('\0') || text.len() > MAX_ARGUMENT_LENGTH {
+                return Err(SettingsError::Argument(name.to_owned()));
+            }
         }
         let entry = match (&configured.script, &configured.entry_point, &configured.module) {
             (Some(script), _, _) => EntryChoice::Script(script.clone()),
@@ -248,7 +266,7 @@ impl Workspace {
         let directory_name = || self.project.directory.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = match roots.packages.as_slice() {
             [package] => package.to_string(),
-            _ => directory_name().unwrap_or_else(|| "app".to_owned()),
+            _ => directory_name().filter(|name| is_app_name(name)).unwrap_or_else(|| "app".to_owned()),
         };
         AppSettings { name, roots, entry: EntryChoice::Default, args: Vec::new(), env: BTreeMap::new() }
     }
@@ -314,7 +332,7 @@ impl Workspace {
     /// artifact runs.
     fn default_python(&self) -> Result<PythonRequest, SettingsError> {
         let minor = |version| PythonRequest { version, patch: None, free_threaded: false };
-        let of_file = self.project.python_version.as_ref().and_then(|text| text.parse::<PythonRequest>().ok());
+        let of_file = python_version_file(&self.project.directory, self.lock.directory());
         if let Some(request) = of_file {
             return Ok(PythonRequest { patch: None, ..request });
         }
@@ -322,7 +340,7 @@ impl Workspace {
         let suitable = |&(major, minor, patch): &(u8, u8, u32)| {
             requires_python.contains(&Version::new([u64::from(major), u64::from(minor), u64::from(patch)]))
         };
-        let usual = interpreter::on_path(None).map(|found| found.version).find(suitable);
+        let usual = interpreter::on_path(None, &self.project.directory).map(|found| found.version).find(suitable);
         let newest_named = || {
             let minors = interpreter::minors_on_path();
             minors
@@ -340,11 +358,30 @@ impl Workspace {
     }
 }
 
+/// What the nearest `.python-version` says, from the project up to the lock.
+fn python_version_file(project: &Path, lock: &Path) -> Option<PythonRequest> {
+    let directories = project.ancestors().take_while(|directory| directory.starts_with(lock));
+    let text = directories
+        .map(|directory| directory.join(".python-version"))
+        .find_map(|path| std::fs::read_to_string(path).ok())?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.next()?.parse().ok()
+}
+
 fn lowest_minor(requires_python: &VersionRange) -> Option<(u8, u8)> {
     let lowest = requires_python.lower_bound()?;
     let release = lowest.release();
     let part = |index: usize| release.get(index).copied().unwrap_or(0).try_into().ok();
     Some((part(0)?, part(1)?))
+}
+
+/// The longest argument or variable that Linux passes to a program, in bytes.
+const MAX_ARGUMENT_LENGTH: usize = 100_000;
+
+/// Whether a name can be a file's, and is not hidden.
+fn is_app_name(name: &str) -> bool {
+    let valid = |character: char| character.is_alphanumeric() || "-_.".contains(character);
+    !name.is_empty() && name.len() <= 100 && name.chars().all(valid) && !name.starts_with('.')
 }
 
 /// The value that all items share; `None` if they differ.

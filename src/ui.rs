@@ -1,6 +1,6 @@
 //! What people see on standard error: one line a stage, warnings, and a progress bar on a terminal.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,21 +29,21 @@ impl Ui {
     /// A stage that is done, e.g. `Selected` `25 packages in 3ms`.
     pub fn done(self, verb: &str, what: &str) {
         if !self.quiet {
-            anstream::eprintln!("{GREEN}{verb:>10}{RESET} {what}");
+            say(format_args!("{GREEN}{verb:>10}{RESET} {what}"));
         }
     }
 
     /// Something that the user may want to know.
     pub fn detail(self, what: &str) {
         if self.verbose {
-            anstream::eprintln!("{:>10} {what}", "");
+            say(format_args!("{:>10} {what}", ""));
         }
     }
 
     /// Something that is probably not meant.
     pub fn warn(self, what: &str) {
         if !self.quiet {
-            anstream::eprintln!("{YELLOW}warning:{RESET} {what}");
+            say(format_args!("{YELLOW}warning:{RESET} {what}"));
         }
     }
 
@@ -60,16 +60,27 @@ impl Ui {
     }
 }
 
+/// Prints a line to standard error, with colours where they are wanted. Nobody is left to tell if that fails.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
+
 /// Prints an error with its causes and its hint.
 pub fn report(failure: &Failure) {
-    anstream::eprintln!("{RED}error:{RESET} {failure}");
+    say(format_args!("{RED}error:{RESET} {failure}"));
     for cause in failure.causes() {
         let indented = cause.trim_end().replace('\n', "\n    ");
-        anstream::eprintln!("  caused by: {indented}");
+        say(format_args!("  caused by: {indented}"));
     }
     if let Some(hint) = &failure.hint {
-        anstream::eprintln!("{CYAN}hint:{RESET} {hint}");
+        say(format_args!("{CYAN}hint:{RESET} {hint}"));
     }
+}
+
+/// A number of things: `1 wheel`, `3 wheels`.
+pub fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// A duration for people: `3ms`, `1.42s`.

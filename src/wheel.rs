@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rawzip::{
     CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ReaderAt as _, ZipArchive, ZipArchiveEntryWayfinder,
 };
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::error::{Diagnose, ExitStatus};
 use crate::packaging::{PackageName, WheelFilename};
@@ -97,6 +97,13 @@ impl Diagnose for WheelError {
             _ => ExitStatus::Integrity,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        match self.problem {
+            WheelProblem::Unreadable => Some("if the cache was damaged, delete it and build again".into()),
+            _ => Some("whoever published it has to mend it; lock another version of the package".into()),
+        }
+    }
 }
 
 /// A wheel on disk, with its directory read.
@@ -128,8 +135,65 @@ pub struct Member {
     wayfinder: ZipArchiveEntryWayfinder,
 }
 
-/// What RECORD says of one file; `None` where it names no SHA-256.
-type Record = HashMap<String, Option<Sha256Digest>>;
+/// What RECORD says of each file.
+type Record = HashMap<String, RecordHash>;
+
+/// The hash of a file in RECORD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordHash {
+    /// SHA-256, as nearly everywhere.
+    Sha256(Sha256Digest),
+    /// SHA-384.
+    Sha384([u8; 48]),
+    /// SHA-512.
+    Sha512([u8; 64]),
+    /// None: for RECORD itself, and for hashes that the specification forbids as too weak.
+    None,
+}
+
+impl RecordHash {
+    /// Reads `sha256=<URL-safe base64 without padding>`.
+    fn parse(text: &str) -> Option<Self> {
+        let Some((algorithm, encoded)) = text.split_once('=') else { return Some(Self::None) };
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok();
+        match algorithm {
+            "sha256" => Some(Self::Sha256(bytes?.try_into().ok()?)),
+            "sha384" => Some(Self::Sha384(bytes?.try_into().ok()?)),
+            "sha512" => Some(Self::Sha512(bytes?.try_into().ok()?)),
+            _ => Some(Self::None),
+        }
+    }
+
+    /// The hash of the same kind of some other contents.
+    fn of(&self, wheel: &WheelFile, member: &Member) -> Result<Self, WheelError> {
+        fn hash<D: Digest>(wheel: &WheelFile, member: &Member) -> Result<sha2::digest::Output<D>, WheelError> {
+            let mut hasher = D::new();
+            wheel.inflate(member, |piece| hasher.update(piece))?;
+            Ok(hasher.finalize())
+        }
+        Ok(match self {
+            Self::Sha256(_) => Self::Sha256(hash::<Sha256>(wheel, member)?.into()),
+            Self::Sha384(_) => Self::Sha384(hash::<Sha384>(wheel, member)?.into()),
+            Self::Sha512(_) => Self::Sha512(hash::<Sha512>(wheel, member)?.into()),
+            Self::None => {
+                wheel.inflate(member, |_| {})?;
+                Self::None
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for RecordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, bytes): (_, &[u8]) = match self {
+            Self::Sha256(bytes) => ("sha256", bytes),
+            Self::Sha384(bytes) => ("sha384", bytes),
+            Self::Sha512(bytes) => ("sha512", bytes),
+            Self::None => return f.write_str("none"),
+        };
+        write!(f, "{name}={}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
 
 impl WheelFile {
     /// Opens a wheel and reads its directory.
@@ -221,10 +285,15 @@ impl WheelFile {
         &self.dist_info
     }
 
-    /// The `.data` directory that belongs to the `.dist-info` directory, with a slash.
-    pub fn data_prefix(&self) -> String {
-        let stem = self.dist_info.strip_suffix(".dist-info").unwrap_or(&self.dist_info);
-        format!("{stem}.data/")
+    /// A member's path below the `.data` directory: scheme, slash, place. `None` if it lies elsewhere.
+    pub fn data_path<'a>(&self, member: &'a Member) -> Option<&'a str> {
+        let (directory, rest) = member.name.split_once('/')?;
+        let stem = directory.strip_suffix(".data")?;
+        self.path_filename().is_some_and(|filename| is_stem_of(stem, &filename)).then_some(rest)
+    }
+
+    fn path_filename(&self) -> Option<WheelFilename> {
+        self.path.file_name()?.to_str()?.parse().ok()
     }
 
     /// The offset and length of a member's compressed bytes in the file.
@@ -350,15 +419,8 @@ impl WheelFile {
         for row in reader.records() {
             let row = row.map_err(malformed)?;
             let (Some(path), hash) = (row.get(0), row.get(1).unwrap_or_default()) else { continue };
-            let digest = match hash.split_once('=') {
-                Some(("sha256", encoded)) => {
-                    let bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('='));
-                    let digest = bytes.ok().and_then(|bytes| Sha256Digest::try_from(bytes).ok());
-                    Some(digest.ok_or_else(|| self.problem(WheelProblem::Malformed(name.clone())))?)
-                }
-                _ => None,
-            };
-            record.insert(path.strip_prefix("./").unwrap_or(path).to_owned(), digest);
+            let hash = RecordHash::parse(hash).ok_or_else(|| self.problem(WheelProblem::Malformed(name.clone())))?;
+            record.insert(path.strip_prefix("./").unwrap_or(path).to_owned(), hash);
         }
         Ok(record)
     }
@@ -369,24 +431,24 @@ impl WheelFile {
         matches!(name, Some("RECORD" | "RECORD.jws" | "RECORD.p7s"))
     }
 
-    /// Inflates every member and checks size, CRC-32, and the hash in RECORD.
+    /// Checks everything that installing will rely on: metadata, and of every member size, CRC-32, and the hash in
+    /// RECORD.
     ///
     /// Members that RECORD does not name are accepted, and so are names that are no members: installers do not
     /// mind either, and the RECORD that is packed is written anew.
     pub fn verify(&self) -> Result<(), WheelError> {
         self.check_version()?;
+        self.name_and_version()?;
+        self.script_entry_points()?;
         let record = self.record()?;
         for member in &self.members {
-            let actual = self.sha256(member)?;
-            if let Some(Some(expected)) = record.get(&member.name)
-                && *expected != actual
-                && !self.is_record(member)
-            {
-                let encode = |digest: &Sha256Digest| format!("sha256={}", BASE64_URL_SAFE_NO_PAD.encode(digest));
+            let expected = record.get(&member.name).filter(|_| !self.is_record(member)).unwrap_or(&RecordHash::None);
+            let actual = expected.of(self, member)?;
+            if actual != *expected {
                 return Err(self.problem(WheelProblem::RecordHash {
                     member: member.name.clone(),
-                    expected: encode(expected),
-                    actual: encode(&actual),
+                    expected: expected.to_string(),
+                    actual: actual.to_string(),
                 }));
             }
         }
@@ -404,27 +466,24 @@ fn is_plain_path(name: &[u8]) -> bool {
 }
 
 /// The one `.dist-info` directory at the top whose name and version are the file name's.
-///
-/// Tools spell them in many ways, so both are compared in normalised form.
 fn find_dist_info(path: &Path, members: &[Member]) -> Option<String> {
     let filename: WheelFilename = path.file_name()?.to_str()?.parse().ok()?;
-    let mut found =
-        members.iter().filter_map(|member| member.name.split_once('/')).map(|(directory, _)| directory).filter(
-            |directory| {
-                directory.strip_suffix(".dist-info").and_then(|stem| stem.rsplit_once('-')).is_some_and(
-                    |(name, version)| {
-                        // An underscore stands for the `-` or the `+` of a version.
-                        let spellings = [version.to_owned(), version.replace('_', "-"), version.replace('_', "+")];
-                        name.parse::<PackageName>().is_ok_and(|name| name == filename.name)
-                            && spellings
-                                .iter()
-                                .any(|version| version.parse().is_ok_and(|version| filename.version == version))
-                    },
-                )
-            },
-        );
+    let mut found = members
+        .iter()
+        .filter_map(|member| member.name.split_once('/'))
+        .map(|(directory, _)| directory)
+        .filter(|directory| directory.strip_suffix(".dist-info").is_some_and(|stem| is_stem_of(stem, &filename)));
     let first = found.next()?;
     found.all(|other| other == first).then(|| first.to_owned())
+}
+
+/// Whether `name-version` is a wheel's. Tools spell both in many ways, so they are compared in normalised form.
+fn is_stem_of(stem: &str, filename: &WheelFilename) -> bool {
+    let Some((name, version)) = stem.rsplit_once('-') else { return false };
+    // An underscore stands for the `-` or the `+` of a version.
+    let spellings = [version.to_owned(), version.replace('_', "-"), version.replace('_', "+")];
+    name.parse::<PackageName>().is_ok_and(|name| name == filename.name)
+        && spellings.iter().any(|version| version.parse().is_ok_and(|version| filename.version == version))
 }
 
 fn expected_dist_info(path: &Path) -> String {

@@ -87,6 +87,14 @@ version_of() {
 } >"$prebuilt/SOURCES.sha256"
 
 if $check; then
+    toolchains() { grep '^#' "$1/SOURCES.sha256"; }
+    if [ "$(toolchains "$prebuilt")" != "$(toolchains "$stub/prebuilt")" ]; then
+        # Other compilers and C libraries make other bytes: nothing can be said about the committed ones.
+        echo "note: both launchers build, but not with the toolchains of the committed ones; bytes not compared:"
+        toolchains "$stub/prebuilt" | sed 's/^/  committed: /'
+        toolchains "$prebuilt" | sed 's/^/  here:      /'
+        exit 0
+    fi
     for file in bundle-launcher-x86_64-linux bundle-launcher-aarch64-linux SOURCES.sha256; do
         cmp "$prebuilt/$file" "$stub/prebuilt/$file" ||
             fail "\`stub/prebuilt/$file\` is not what the sources build to" 'run stub/build.sh and commit what it writes'

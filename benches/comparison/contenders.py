@@ -1,7 +1,7 @@
 """The commands that are compared."""
 
-import itertools
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +136,11 @@ def _uv_build(prepared: Prepared, tools: Tools) -> Command:
 
 
 def _changer(source: Path) -> Callable[[], None]:
-    """Return a function that makes a source file another one at each call."""
+    """Return a function that makes a source file one that was never built, in earlier runs neither."""
     original = source.read_text("utf-8")
-    numbers = itertools.count(1)
 
     def change() -> None:
-        source.write_text(f"{original}\nCHANGE = {next(numbers)}\n", "utf-8")
+        source.write_text(f"{original}\nCHANGED = {time.time_ns()}\n", "utf-8")
 
     return change
 

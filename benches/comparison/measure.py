@@ -8,6 +8,9 @@ from pathlib import Path
 
 from comparison.process import Command, CommandError, Runner, Sample
 
+# Of how many rounds at most the beginning is told.
+_SHOWN_ROUNDS = 5
+
 
 def _nothing() -> None:
     pass
@@ -59,7 +62,7 @@ def measure(title: str, contenders: list[Contender], rounds: int, runner: Runner
     """Run all contenders in turn, after some rounds that do not count; one that fails is left out from then on."""
     series = [Series(contender.name, str(contender.command), contender.yardstick) for contender in contenders]
     for number in range(-warm_up, rounds):
-        print(f"{title}: {_label(number, rounds, warm_up)}", file=sys.stderr, flush=True)
+        _report_progress(title, number, rounds)
         for contender, results in zip(contenders, series, strict=True):
             if results.failure is not None:
                 continue
@@ -82,5 +85,9 @@ def _run(contender: Contender, runner: Runner) -> Sample:
     return runner.timed(contender.command)
 
 
-def _label(number: int, rounds: int, warm_up: int) -> str:
-    return f"round {number + 1} of {rounds}" if number >= 0 else f"warm-up {number + warm_up + 1} of {warm_up}"
+def _report_progress(title: str, number: int, rounds: int) -> None:
+    """Say which round begins; of many rounds, only of some."""
+    if number < 0:
+        print(f"{title}: warming up", file=sys.stderr, flush=True)
+    elif number % -(-rounds // _SHOWN_ROUNDS) == 0:
+        print(f"{title}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)

@@ -33,6 +33,7 @@ class Command:
         return cls(tuple(map(str, arguments)), {name: str(value) for name, value in variables.items()})
 
     def __str__(self) -> str:
+        """Return it as it would be typed into a shell."""
         words = [f"{name}={shlex.quote(value)}" for name, value in self.variables.items()]
         return " ".join([*words, shlex.join(self.arguments)])
 
@@ -42,6 +43,8 @@ class Sample:
     """What one run of a command took."""
 
     seconds: float
+    # Of all its processes and threads together.
+    processor_seconds: float
     # Of the largest of its processes, with the pages of files that it had mapped.
     peak_kib: int
 
@@ -86,28 +89,31 @@ class Runner:
 
     def timed(self, command: Command) -> Sample:
         """Run a command and return what it took."""
-        result = json.loads(_output_of_group(self._timed_command(command), self._with(command)))
+        measured = [sys.executable, "-I", "-S", str(_TIMED), str(self._output), *command.arguments]
+        status, output, errors = _output_of_group(measured, self._with(command))
+        if status != 0:
+            raise CommandError(command, status, errors)
+        result = json.loads(output)
         if result["status"] != 0:
             raise CommandError(command, result["status"], self._output.read_text("utf-8", "replace"))
-        return Sample(result["seconds"], result["peak_kib"])
+        return Sample(result["seconds"], result["processor_seconds"], result["peak_kib"])
 
     def _with(self, command: Command) -> dict[str, str]:
         return {**self.environment, **command.variables}
 
-    def _timed_command(self, command: Command) -> list[str]:
-        return [sys.executable, "-I", "-S", str(_TIMED), str(self._output), *command.arguments]
 
+def _output_of_group(arguments: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a command as a process group of its own, which is killed whole when the wait is interrupted.
 
-def _output_of_group(arguments: list[str], environment: Mapping[str, str]) -> str:
-    """Run a command as a process group of its own, which is killed whole when the wait is interrupted."""
+    Return its status and what it wrote to standard output and standard error.
+    """
+    pipe = subprocess.PIPE
     with subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        arguments, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     ) as process:
         try:
-            output, _ = process.communicate()
+            output, errors = process.communicate()
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    if process.returncode != 0:
-        raise CommandError(Command(tuple(arguments)), process.returncode, "its errors are above")
-    return output
+    return process.returncode, output, errors

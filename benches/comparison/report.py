@@ -173,6 +173,7 @@ class Report:
             "command": self._shown(row.command),
             "failure": row.failure,
             "seconds": [round(sample.seconds, 6) for sample in row.samples],
+            "processor_seconds": [round(sample.processor_seconds, 6) for sample in row.samples],
             "peak_kib": [sample.peak_kib for sample in row.samples],
         }
 

@@ -1,4 +1,4 @@
-"""Runs one command and prints what it took as JSON: seconds, peak memory and exit status.
+"""Runs one command and prints what it took as JSON: seconds, seconds of processors, peak memory and exit status.
 
 A program of its own, because a process counts the memory of the one that started it towards its own peak
 until it calls `execve`: started from the harness, every command would seem to need the harness's memory.
@@ -20,10 +20,17 @@ def main() -> None:
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     started = time.perf_counter()
-    child = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+    try:
+        child = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+    except OSError as error:
+        sys.exit(f"`{command[0]}` cannot be started: {error.strerror}")
     _, status, usage = os.wait4(child, 0)
-    seconds = time.perf_counter() - started
-    result = {"seconds": seconds, "peak_kib": usage.ru_maxrss, "status": os.waitstatus_to_exitcode(status)}
+    result = {
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_kib": usage.ru_maxrss,
+        "status": os.waitstatus_to_exitcode(status),
+    }
     json.dump(result, sys.stdout)
 
 

@@ -214,7 +214,7 @@ impl Source {
 }
 
 /// Where an archive can be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
     /// At a URL.
     Url(String),
@@ -361,7 +361,7 @@ impl Diagnose for LockError {
             Self::Malformed { .. } | Self::Inconsistent { .. } => {
                 Some("was it cut short, or merged by hand? `uv lock` writes it anew".into())
             }
-            Self::Read { .. } => None,
+            Self::Read { .. } => Some("is it a readable file, in UTF-8?".into()),
         }
     }
 }

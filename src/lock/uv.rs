@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
@@ -91,6 +92,9 @@ struct PackageWire {
 struct MetadataWire {
     #[serde(default)]
     provides_extras: BTreeSet<ExtraName>,
+    /// Groups without any requirement stand only here.
+    #[serde(default, alias = "dependency-groups")]
+    requires_dev: BTreeMap<GroupName, Vec<IgnoredAny>>,
 }
 
 /// One key says which kind it is; the oldest locks have `kind+location` in a string.
@@ -266,11 +270,11 @@ impl Reader {
             .into_iter()
             .map(|(extra, edges)| Ok((extra, self.edges(&name, edges)?)))
             .collect::<Result<_, String>>()?;
-        let groups = wire
-            .dev_dependencies
-            .into_iter()
-            .map(|(group, edges)| Ok((group, self.edges(&name, edges)?)))
-            .collect::<Result<_, String>>()?;
+        let mut groups: BTreeMap<GroupName, Vec<Edge>> =
+            wire.metadata.requires_dev.into_keys().map(|group| (group, Vec::new())).collect();
+        for (group, edges) in wire.dev_dependencies {
+            groups.insert(group, self.edges(&name, edges)?);
+        }
         let wheels = wire
             .wheels
             .into_iter()
@@ -374,24 +378,31 @@ fn source(wire: SourceWire) -> Result<Source, String> {
 /// Where an archive is: at its own URL, or in a file relative to a local index or to the lock.
 fn location(url: Option<String>, path: Option<PathBuf>, source: &Source) -> Option<Location> {
     if let Some(url) = url {
-        return Some(Location::Url(url));
+        return Some(url_location(url));
     }
     match (path, source) {
-        (Some(path), Source::Registry(index)) => Some(Location::Path(file_url_path(index).join(path))),
+        (Some(path), Source::Registry(index)) => {
+            // A local index is a directory, as a path or as a `file:` URL.
+            let directory = file_url_path(index).unwrap_or_else(|| index.into());
+            Some(Location::Path(directory.join(path)))
+        }
         (Some(path), _) => Some(Location::Path(path)),
-        (None, Source::Url(url)) => Some(Location::Url(url.clone())),
+        (None, Source::Url(url)) => Some(url_location(url.clone())),
         (None, Source::File(path)) => Some(Location::Path(path.clone())),
         (None, _) => None,
     }
 }
 
-/// A local index is a directory, as a path or as a `file:` URL.
-fn file_url_path(index: &str) -> PathBuf {
-    url::Url::parse(index)
-        .ok()
-        .filter(|url| url.scheme() == "file")
-        .and_then(|url| url.to_file_path().ok())
-        .unwrap_or_else(|| index.into())
+fn url_location(url: String) -> Location {
+    match file_url_path(&url) {
+        Some(path) => Location::Path(path),
+        None => Location::Url(url),
+    }
+}
+
+/// The path of a `file:` URL.
+fn file_url_path(url: &str) -> Option<PathBuf> {
+    url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
 }
 
 fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {

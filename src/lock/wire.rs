@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Hash, Location, Wheel};
 use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker};
 
+/// How much of a marker an error shows, in characters.
+const SHOWN_MARKER: usize = 200;
+
 /// Parses the markers of one lock and remembers them: large locks repeat few of them tens of thousands of times.
 #[derive(Debug, Default)]
 pub(super) struct Markers {
@@ -19,7 +22,11 @@ impl Markers {
         if let Some(marker) = self.parsed.get(text) {
             return Ok(*marker);
         }
-        let marker = parse_marker(text).map_err(|reason| format!("marker `{text}` cannot be understood: {reason}"))?;
+        let marker = parse_marker(text).map_err(|reason| {
+            let start: String = text.chars().take(SHOWN_MARKER).collect();
+            let rest = if start.len() < text.len() { "…" } else { "" };
+            format!("marker `{start}{rest}` cannot be understood: {reason}")
+        })?;
         self.note_patch_releases(text);
         self.parsed.insert(text.to_owned(), marker);
         Ok(marker)

@@ -90,7 +90,7 @@ fn list(apps: &[App]) -> String {
         let separator = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{separator}  {:width$}  ", app.name);
         let _ = match &app.entry {
-            Entry::Script(script) => write!(text, "{script}"),
+            Entry::Script(name) | Entry::Program(name) => write!(text, "{name}"),
             Entry::Module(module) => write!(text, "python -m {module}"),
             Entry::Interpreter => write!(text, "python"),
         };

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use bundle_launcher::{LaunchRecord, RecordError, TRAILER_LENGTH, Trailer, TrailerError};
@@ -18,6 +18,8 @@ pub(crate) struct Artifact {
     pub(crate) path: PathBuf,
     /// The file itself: still the right one when another has taken its path.
     pub(crate) file: File,
+    /// Device and inode.
+    pub(crate) identity: (u64, u64),
     pub(crate) trailer: Trailer,
     pub(crate) record: LaunchRecord,
 }
@@ -74,7 +76,8 @@ impl Artifact {
         let unusable = |source| ArtifactError::Trailer { path: path.clone(), source };
 
         let file = file.map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let metadata = file.metadata().map_err(unreadable)?;
+        let (length, identity) = (metadata.len(), (metadata.dev(), metadata.ino()));
         let trailer_offset =
             length.checked_sub(TRAILER_LENGTH as u64).ok_or_else(|| unusable(TrailerError::Missing))?;
         let mut bytes = [0; TRAILER_LENGTH];
@@ -86,7 +89,7 @@ impl Artifact {
         Trailer::check_record(&bytes, &record).map_err(unusable)?;
         let record =
             LaunchRecord::from_json(&record).map_err(|source| ArtifactError::Record { path: path.clone(), source })?;
-        Ok(Self { path, file, trailer, record })
+        Ok(Self { path, file, identity, trailer, record })
     }
 }
 

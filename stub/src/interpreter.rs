@@ -24,6 +24,8 @@ use crate::root::Root;
 pub(crate) struct Wanted<'a> {
     pub(crate) claim: &'a PythonClaim,
     pub(crate) platform: &'a Platform,
+    /// Device and inode of the artifact, which may be called `python` itself.
+    pub(crate) artifact: (u64, u64),
 }
 
 /// An interpreter that fits.
@@ -211,7 +213,7 @@ impl Search<'_> {
         let metadata = std::fs::metadata(&path).ok().filter(is_executable)?;
         let identity = Identity::from(&metadata);
         let key = (identity.device, identity.inode, path.file_name().unwrap_or_default().to_owned());
-        if self.seen.contains(&key) {
+        if self.seen.contains(&key) || self.wanted.artifact == (identity.device, identity.inode) {
             return None;
         }
         self.seen.push(key);
@@ -380,7 +382,9 @@ mod tests {
     }
 
     fn check(facts: &Facts) -> Result<(), String> {
-        Wanted { claim: &claim(), platform: &platform() }.check(facts).map_err(|unfit| unfit.to_string())
+        Wanted { claim: &claim(), platform: &platform(), artifact: (0, 0) }
+            .check(facts)
+            .map_err(|unfit| unfit.to_string())
     }
 
     #[test]
@@ -411,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_is_wanted_in_words() {
-        let text = Wanted { claim: &claim(), platform: &platform() }.describe();
+        let text = Wanted { claim: &claim(), platform: &platform(), artifact: (0, 0) }.describe();
         assert_eq!(text, "CPython 3.10 or 3.11.4 or a later 3.11 or 3.12 for x86_64, on glibc 2.17 or later");
     }
 

@@ -21,8 +21,19 @@ mod zone;
 pub use record::{
     App, Entry, LaunchRecord, Libc, LibcFamily, Platform, PythonClaim, PythonRange, RECORD_SCHEMA, RecordError,
 };
-pub use trailer::{CONTENT_DIGEST_LENGTH, TRAILER_LENGTH, Trailer, TrailerError};
+pub use trailer::{CONTENT_DIGEST_LENGTH, MAX_RECORD_LENGTH, TRAILER_LENGTH, Trailer, TrailerError};
 pub use zone::{TreePathError, Zone, tree_path};
+
+/// How many bytes of a script [`is_python_script`] looks at.
+pub const SCRIPT_START: usize = 128;
+
+/// Whether a file of `bin` is for Python, as its first bytes tell: a first line `#!…python…`, or the two lines
+/// by which `sh` starts the interpreter beside the script.
+pub fn is_python_script(start: &[u8]) -> bool {
+    let first_line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let names_python = first_line.windows(6).any(|window| window == b"python");
+    first_line.starts_with(b"#!") && names_python || start.starts_with(b"#!/bin/sh\n'''exec' ")
+}
 
 /// Name of the zip entry that holds the launch record, always stored without compression.
 pub const LAUNCH_RECORD_PATH: &str = ".bundle/launch.json";

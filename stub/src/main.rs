@@ -36,6 +36,8 @@ use unpack::UnpackError;
 /// Why the launcher could not start the app.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
+    #[error("this is an artifact, no interpreter")]
+    Probed,
     #[error("the artifact could not be read")]
     Artifact(#[from] ArtifactError),
     #[error(transparent)]
@@ -69,6 +71,7 @@ impl Failure {
     /// What would work.
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Probed => None,
             Self::Artifact(error) => error.hint(),
             Self::Choice(error) => Some(error.hint()),
             Self::Root(error) => Some(error.hint()),
@@ -92,6 +95,9 @@ fn main() -> ExitCode {
 /// Starts the app; returns only to say that there was nothing to start, or why it could not be started.
 fn run() -> Result<ExitCode, Failure> {
     let environment = Environment::of_process();
+    if environment.is_set(probe::PROBING) {
+        return Err(Failure::Probed);
+    }
     let controls = Controls::read(&environment);
     let log = Log::new(controls.verbose);
     let artifact = Artifact::open()?;
@@ -114,7 +120,8 @@ fn run() -> Result<ExitCode, Failure> {
     let root = Root::choose(&environment, &controls, &log)?;
     log.say(format_args!("root `{}`", root.path().display()));
 
-    let wanted = Wanted { claim: &artifact.record.python, platform: &artifact.record.platform };
+    let wanted =
+        Wanted { claim: &artifact.record.python, platform: &artifact.record.platform, artifact: artifact.identity };
     let interpreter = interpreter::find(&wanted, &environment, &controls, &root, &log)?;
     log.say(format_args!("interpreter `{}`, {}", interpreter.base.display(), interpreter.describe()));
 

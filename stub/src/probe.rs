@@ -192,10 +192,14 @@ fn remember(memo_path: &Path, memo: &Memo, root: &Root) -> io::Result<()> {
     std::fs::rename(&temporary, memo_path)
 }
 
+/// Set for what is probed: an artifact that is called `python` must not look for a Python in its turn.
+pub(crate) const PROBING: &str = "BUNDLE_PROBING";
+
 fn run(path: &Path) -> Result<Facts, ProbeError> {
     let failed_to_run = |error: io::Error| ProbeError::Run(error.to_string());
     let mut child = Command::new(path)
         .args(["-I", "-S", "-c", PROBE])
+        .env(PROBING, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -46,8 +46,10 @@ pub struct App {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entry {
-    /// `bin/<name>` of the tree: a console script.
+    /// `bin/<name>` of the tree: a Python script, run by the tree's interpreter.
     Script(String),
+    /// `bin/<name>` of the tree: a program of another kind, executed as it is.
+    Program(String),
     /// `python -m <module>`.
     Module(String),
     /// The interpreter itself, over the artifact's packages.

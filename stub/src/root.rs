@@ -12,6 +12,7 @@
 
 use std::fs::{DirBuilder, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,8 @@ enum Refusal {
     Make(io::Error),
     #[error("cannot be examined: {0}")]
     Examine(io::Error),
+    #[error("contains `:`, so `PATH` cannot name it")]
+    Colon,
     #[error("is not a directory")]
     NotDirectory,
     #[error("belongs to user {owner}, not to user {user}")]
@@ -135,6 +138,9 @@ fn candidates(environment: &Environment, controls: &Controls, user: u32) -> Vec<
 }
 
 fn examine(candidate: &Candidate, user: u32) -> Result<(), Refusal> {
+    if candidate.path.as_os_str().as_bytes().contains(&b':') {
+        return Err(Refusal::Colon);
+    }
     let metadata = match metadata(candidate) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(candidate).map_err(Refusal::Make)?;

@@ -5,11 +5,11 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process;
 
 use bundle_launcher::{App, Entry};
 
@@ -18,6 +18,9 @@ use crate::tree::Tree;
 
 /// Calls `module:attribute`, given as the first two arguments.
 const CALL: &str = include_str!("call.py");
+
+/// Bytes of a script that tell what it is.
+const SCRIPT_START: u64 = bundle_launcher::SCRIPT_START as u64;
 
 /// What `PATH` means where it is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -68,22 +71,18 @@ impl Start {
         user_arguments: &[OsString],
     ) -> Result<Self, StartError> {
         let bin = tree.path().join("bin");
-        let mut arguments: Vec<OsString> = match (overrides, app) {
-            (Some(overrides), _) => override_arguments(overrides, &bin)?,
-            (None, Some(app)) => app_arguments(app, &bin),
-            (None, None) => vec![],
+        let Command { program, mut arguments } = match (overrides, app) {
+            (Some(overrides), _) => override_command(overrides, &bin)?,
+            (None, Some(app)) => app_command(app, &bin),
+            (None, None) => Command::python(&bin, vec![]),
         };
         arguments.extend_from_slice(user_arguments);
-        Ok(Self {
-            program: bin.join("python"),
-            arguments,
-            variables: variables(app, tree.path(), artifact, environment),
-        })
+        Ok(Self { program, arguments, variables: variables(app, tree.path(), artifact, environment) })
     }
 
     /// Becomes Python; returns only when that fails.
     pub(crate) fn execute(self) -> Result<Infallible, StartError> {
-        let mut command = Command::new(&self.program);
+        let mut command = process::Command::new(&self.program);
         command.args(&self.arguments);
         for name in REMOVED_VARIABLES.iter().chain(&OVERRIDE_VARIABLES) {
             command.env_remove(name);
@@ -105,34 +104,60 @@ impl fmt::Display for Start {
     }
 }
 
-fn app_arguments(app: &App, bin: &Path) -> Vec<OsString> {
-    let mut arguments = match &app.entry {
-        Entry::Script(script) => vec![bin.join(script).into()],
-        Entry::Module(module) => vec!["-m".into(), module.into()],
-        Entry::Interpreter => vec![],
-    };
-    arguments.extend(app.args.iter().map(OsString::from));
-    arguments
+/// A program and the arguments that come before the user's.
+#[derive(Debug, PartialEq, Eq)]
+struct Command {
+    program: PathBuf,
+    arguments: Vec<OsString>,
 }
 
-fn override_arguments(overrides: &Override, bin: &Path) -> Result<Vec<OsString>, StartError> {
+impl Command {
+    /// The tree's interpreter.
+    fn python(bin: &Path, arguments: Vec<OsString>) -> Self {
+        Self { program: bin.join("python"), arguments }
+    }
+}
+
+fn app_command(app: &App, bin: &Path) -> Command {
+    let mut command = match &app.entry {
+        Entry::Script(name) => Command::python(bin, vec![bin.join(name).into()]),
+        Entry::Program(name) => Command { program: bin.join(name), arguments: vec![] },
+        Entry::Module(module) => Command::python(bin, vec!["-m".into(), module.into()]),
+        Entry::Interpreter => Command::python(bin, vec![]),
+    };
+    command.arguments.extend(app.args.iter().map(OsString::from));
+    command
+}
+
+fn override_command(overrides: &Override, bin: &Path) -> Result<Command, StartError> {
     match overrides {
-        Override::Interpreter => Ok(vec![]),
-        Override::Module(module) => Ok(vec!["-m".into(), module.clone()]),
+        Override::Interpreter => Ok(Command::python(bin, vec![])),
+        Override::Module(module) => Ok(Command::python(bin, vec!["-m".into(), module.clone()])),
         Override::Function { module, attribute } => {
             if module.is_empty() || attribute.is_empty() {
                 return Err(StartError::MalformedFunction { module: module.clone(), attribute: attribute.clone() });
             }
-            Ok(vec!["-c".into(), CALL.into(), module.clone(), attribute.clone()])
+            Ok(Command::python(bin, vec!["-c".into(), CALL.into(), module.clone(), attribute.clone()]))
         }
         Override::Script(name) => {
             let path = bin.join(name);
             if name.as_bytes().contains(&b'/') || !path.is_file() {
                 return Err(StartError::NoScript { name: name.clone(), scripts: scripts(bin) });
             }
-            Ok(vec![path.into()])
+            if is_python_script(&path) {
+                Ok(Command::python(bin, vec![path.into()]))
+            } else {
+                Ok(Command { program: path, arguments: vec![] })
+            }
         }
     }
+}
+
+/// Whether a file of `bin` is for Python, as its first lines tell: `#!…python`, or our own line for `sh` and Python.
+fn is_python_script(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(SCRIPT_START).read_to_end(&mut start));
+    read.is_ok() && bundle_launcher::is_python_script(&start)
 }
 
 /// Returns the names of the scripts in a `bin` directory: the interpreter in it is a symbolic link.
@@ -178,15 +203,21 @@ mod tests {
 
     #[test]
     fn arguments_of_entries() {
-        let arguments = |entry| app_arguments(&app(entry), Path::new("/t/bin"));
-        assert_eq!(arguments(Entry::Script("uvicorn".into())), ["/t/bin/uvicorn", "--port", "80"]);
-        assert_eq!(arguments(Entry::Module("api".into())), ["-m", "api", "--port", "80"]);
-        assert_eq!(arguments(Entry::Interpreter), ["--port", "80"]);
+        let command = |entry| {
+            let Command { program, arguments } = app_command(&app(entry), Path::new("/t/bin"));
+            let arguments = arguments.join(OsStr::new(" "));
+            format!("{} {}", program.display(), arguments.display())
+        };
+        assert_eq!(command(Entry::Script("uvicorn".into())), "/t/bin/python /t/bin/uvicorn --port 80");
+        assert_eq!(command(Entry::Program("ruff".into())), "/t/bin/ruff --port 80");
+        assert_eq!(command(Entry::Module("api".into())), "/t/bin/python -m api --port 80");
+        assert_eq!(command(Entry::Interpreter), "/t/bin/python --port 80");
     }
 
     #[test]
     fn arguments_of_overrides() {
-        let arguments = |overrides| override_arguments(&overrides, Path::new("/nonexistent/bin"));
+        let arguments =
+            |overrides| override_command(&overrides, Path::new("/nonexistent/bin")).map(|command| command.arguments);
         assert_eq!(arguments(Override::Module("json.tool".into())).expect("valid"), ["-m", "json.tool"]);
         let function = Override::Function { module: "a".into(), attribute: "b".into() };
         assert_eq!(arguments(function).expect("valid"), ["-c", CALL, "a", "b"]);
@@ -203,7 +234,7 @@ mod tests {
             let environment = environment.iter().copied().collect();
             let entry = app(Entry::Interpreter);
             let set = variables(Some(&entry), Path::new("/t"), Path::new("/dist/api"), &environment);
-            Command::new("x")
+            process::Command::new("x")
                 .envs(set)
                 .get_envs()
                 .map(|(name, value)| format!("{}={}", name.display(), value.unwrap_or_default().display()))

@@ -21,7 +21,7 @@ const MAGIC: &str = "bundle/";
 const VERSION: &str = "1";
 
 /// The largest launch record that is believed, in bytes; real ones are a few hundred.
-const MAX_RECORD_LENGTH: u32 = 1 << 20;
+pub const MAX_RECORD_LENGTH: u32 = 1 << 20;
 
 /// Where the launch record and the payload of an artifact are, and what the payload contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

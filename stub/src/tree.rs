@@ -4,7 +4,7 @@
 //! (they decide where packages lie) and the base interpreter.
 //!
 //! Invariant: a directory of that name is complete. It gets the name by a rename, after everything in it was
-//! written to disk, and is never written to again.
+//! written to disk; after that only Python writes to it, as to any virtual environment (`__pycache__`).
 
 use std::fmt::Write as _;
 use std::io;

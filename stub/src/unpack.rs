@@ -91,9 +91,12 @@ impl UnpackError {
     /// What would work, where unpacking needs so many bytes.
     pub(crate) fn hint(&self, needed: u64) -> String {
         match self {
-            Self::Make { .. } | Self::Write { .. } | Self::Sync(_) => {
-                format!("set `BUNDLE_ROOT` to a directory on a file system with {} free", Bytes(needed))
-            }
+            Self::Make { source, .. } | Self::Write { source, .. } | Self::Sync(source) => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    format!("set `BUNDLE_ROOT` to a directory on a file system with {} free", Bytes(needed))
+                }
+                _ => "set `BUNDLE_ROOT` to another directory".into(),
+            },
             _ => "copy or download the file again, and compare its hash with the one it was built with".into(),
         }
     }

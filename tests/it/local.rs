@@ -153,3 +153,24 @@ fn unknown_options_are_a_matter_of_usage() {
     sandbox.bundle(&["bulid"]).fails_with(2).says(&["build"]);
     assert!(sandbox.bundle(&["--help"]).success().stdout.contains("Exit status"));
 }
+
+#[test]
+fn files_that_git_ignores_are_packed_if_the_backend_packs_them() {
+    if !demo::can_build_local_code() {
+        return;
+    }
+    let project = Project::new().member(
+        Member::root("app")
+            .file("app/__init__.py", "")
+            .file("app/generated.py", "N = 1\n")
+            .file(".gitignore", "generated.py\n"),
+    );
+    let sandbox = Sandbox::new(&project);
+    let show = |expected: &str| {
+        let artifact = sandbox.build("app");
+        sandbox.run(&artifact).args(["-c", "import app.generated; print(app.generated.N)"]).success().prints(expected);
+    };
+    show("1");
+    std::fs::write(sandbox.project().join("app/generated.py"), "N = 22\n").expect("source");
+    show("22");
+}

@@ -167,3 +167,55 @@ fn entry_points_that_are_code_are_refused() {
     }
     refused(&thing().console_script("../../evil", "thing:main"), &["../../evil"]);
 }
+
+#[test]
+fn a_script_that_is_no_python_is_started_as_it_is() {
+    let wheel = thing().data("scripts", "shout", "#!/bin/sh\necho \"$1\" | tr a-z A-Z\n");
+    let server = Server::start();
+    let sandbox = Sandbox::new(&demo::over(&server, &[wheel]));
+    sandbox.bundle(&["build", "app", "--script", "shout"]).success();
+    let artifact = sandbox.artifact("app");
+    sandbox.run(&artifact).arg("hello").success().prints("HELLO");
+    sandbox.run(&artifact).env("BUNDLE_SCRIPT", "shout").arg("again").success().prints("AGAIN");
+}
+
+#[test]
+fn an_entry_point_takes_the_place_of_a_script_of_its_name() {
+    let wheel = Wheel::new("thing", "1.0")
+        .file("thing.py", "def main():\n    print('entry point')\n")
+        .data("scripts", "thing", "#!python\nprint('script')\n")
+        .console_script("thing", "thing:main");
+    let server = Server::start();
+    let sandbox = Sandbox::new(&demo::over(&server, &[wheel]));
+    sandbox.bundle(&["build", "app", "--script", "thing"]).success();
+    sandbox.run(sandbox.artifact("app")).success().prints("entry point");
+}
+
+#[test]
+fn files_of_the_virtual_environment_are_not_taken() {
+    for (kind, name) in [("data", "pyvenv.cfg"), ("scripts", "python3"), ("data", "lib64")] {
+        let server = Server::start();
+        let sandbox = Sandbox::new(&demo::over(&server, &[thing().data(kind, name, "")]));
+        sandbox.bundle(&["build", "app"]).fails_with(3).says(&["`thing`", name, "virtual environment", "hint: "]);
+        assert!(!sandbox.artifact("app").exists());
+    }
+}
+
+#[test]
+fn two_names_for_one_place_are_refused() {
+    let python = &crate::support::python().minor_version;
+    let place = format!("lib/python{python}/site-packages/thing.py");
+    let server = Server::start();
+    let sandbox = Sandbox::new(&demo::over(&server, &[thing().data("data", &place, "x = 1")]));
+    sandbox.bundle(&["build", "app"]).fails_with(3).says(&["`thing`", "thing.py"]);
+}
+
+#[test]
+fn an_output_that_is_no_file_is_left_alone() {
+    let server = Server::start();
+    let sandbox = Sandbox::new(&demo::over(&server, &[thing()]));
+    for output in ["/dev/null", "new/"] {
+        sandbox.bundle(&["build", "app", "--output", output]).fails_with(8).says(&[output, "hint: "]);
+    }
+    assert_eq!(server.requests(), 0);
+}

@@ -638,3 +638,20 @@ fn apps_are_planned_as_they_are_configured() {
     let plan = sandbox.bundle(&["plan", "jobs", "--json", "--python", "3.13"]).success().json();
     assert_eq!(plan["targets"][0]["python"], "3.13");
 }
+
+#[test]
+fn markers_nested_beyond_reason_are_refused() {
+    let nested = format!("{}python_version > '3'{}", "(".repeat(20_000), ")".repeat(20_000));
+    let sandbox = Sandbox::new(&lone(&[&format!("fits ; {nested}")]).package(pure("fits")));
+    sandbox.bundle(&["plan"]).fails_with(3).says(&["error: ", "uv.lock", "nested parentheses"]);
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let sandbox = Sandbox::new(&lone(&["fits"]).package(pure("fits")));
+    let names = ["BUNDLE_PLATFORM", "BUNDLE_PYTHON_VERSION", "BUNDLE_PROJECT", "BUNDLE_OFFLINE", "BUNDLE_HTTP_TIMEOUT"];
+    let run = names.iter().fold(sandbox.bundle(&["plan"]), |run, name| run.env(name, ""));
+    run.success();
+    let wrong = sandbox.bundle(&["plan"]).env("BUNDLE_HTTP_TIMEOUT", "soon").fails_with(2);
+    wrong.says(&["`BUNDLE_HTTP_TIMEOUT`", "`soon`"]);
+}

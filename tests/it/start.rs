@@ -521,3 +521,17 @@ fn it_says_what_it_does_only_when_asked() {
         assert_eq!(verbose.stdout, "");
     }
 }
+
+#[test]
+fn an_artifact_that_is_called_python_does_not_take_itself_for_one() {
+    let server = Server::start();
+    let sandbox = Sandbox::new(&demo::interpreter(&server));
+    let artifact = sandbox.build("app");
+    let bin = sandbox.path("bin");
+    std::fs::create_dir(&bin).expect("directory");
+    for name in ["python", "python3", &format!("python{}", python().minor_version)] {
+        std::fs::copy(&artifact, bin.join(name)).expect("copy");
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
+    sandbox.run(bin.join("python3")).env("PATH", path).args(["-c", "print(1)"]).success().prints("1");
+}
