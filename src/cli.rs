@@ -75,6 +75,9 @@ pub struct SelectionArgs {
     /// project; `plan` takes the project; several are planned together, as in one file]
     #[arg(value_name = "APP")]
     pub apps: Vec<String>,
+    /// The lock to read, where a project has several [default: the one beside the project or above it]
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// Platform to build for, e.g. x86_64-manylinux2014; may be repeated; see `bundle platforms`
     /// [env: BUNDLE_PLATFORM, separated by commas]
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use indicatif::ProgressBar;
 use reqwest::StatusCode;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,10 +19,13 @@ use tokio::task::JoinSet;
 use crate::cache::{Cache, CacheError};
 use crate::digest::{hex, sha256_hex};
 use crate::error::{Diagnose, ExitStatus, FileError};
+use crate::index::{self, PageError};
 use crate::lock::{Hash, HashAlgorithm, Location, Wheel};
 use crate::ui::Ui;
 use crate::wheel::{WheelError, WheelFile};
 
+/// The longest page of an index that is read, in bytes; the longest real ones have about 10 MB.
+const MAX_PAGE_LENGTH: usize = 64 << 20;
 /// How often a file is asked for before giving up.
 const ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles with each further one.
@@ -53,6 +56,26 @@ pub enum FetchError {
     /// The wheels of these packages are not in the cache, and the network must not be used.
     #[error("`--offline` forbids downloading what is not in the cache: the wheels of {}", .0.join(", "))]
     Offline(Vec<String>),
+    /// The index does not have the file.
+    #[error("`{file}` of package `{package}` is not on the index at `{host}`")]
+    NotOnIndex {
+        /// The wheel.
+        file: String,
+        /// Its package.
+        package: String,
+        /// Host of the index.
+        host: String,
+    },
+    /// The index's answer cannot be understood.
+    #[error("the page of package `{package}` on the index at `{host}` cannot be understood")]
+    IndexPage {
+        /// The package.
+        package: String,
+        /// Host of the index.
+        host: String,
+        /// Why.
+        source: PageError,
+    },
     /// The bytes do not hash to what the lock promises.
     #[error("`{file}` of package `{package}` from `{host}` has hash `{actual}`, the lock expects `{expected}`")]
     Hash {
@@ -111,6 +134,9 @@ pub enum NetworkError {
     /// The connection failed, broke off or stalled.
     #[error("{0}")]
     Transport(String),
+    /// A page is larger than any index's.
+    #[error("its page has more than {MAX_PAGE_LENGTH} bytes")]
+    TooLong,
     /// The URL is none.
     #[error("its URL cannot be understood")]
     Url,
@@ -140,7 +166,7 @@ impl NetworkError {
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
             Self::Transport(_) => true,
-            Self::Url => false,
+            Self::Url | Self::TooLong => false,
         }
     }
 }
@@ -148,7 +174,11 @@ impl NetworkError {
 impl Diagnose for FetchError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Network { .. } | Self::Offline(_) | Self::Client(_) => ExitStatus::Network,
+            Self::Network { .. }
+            | Self::NotOnIndex { .. }
+            | Self::IndexPage { .. }
+            | Self::Offline(_)
+            | Self::Client(_) => ExitStatus::Network,
             Self::Hash { .. } | Self::Size { .. } => ExitStatus::Integrity,
             Self::LocalFile { .. } => ExitStatus::Project,
             Self::Wheel(error) => error.exit_status(),
@@ -171,6 +201,8 @@ impl Diagnose for FetchError {
             }
             Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::Network { .. } => Some("check the network; what was downloaded already is kept in the cache".into()),
+            Self::NotOnIndex { .. } => Some("was it removed, or is it on another index? lock the package again".into()),
+            Self::IndexPage { .. } => Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into()),
             Self::Offline(_) => Some("run once without `--offline`".into()),
             Self::Hash { .. } | Self::Size { .. } => Some(
                 "the file on the index is not the one that was locked; find out why before locking it again".into(),
@@ -238,7 +270,7 @@ impl Fetcher {
         let mut missing: Vec<Job> = jobs.into_iter().filter(|job| !is_cached(job)).collect();
         missing.sort_by(|a, b| a.path.cmp(&b.path));
         missing.dedup_by(|a, b| a.path == b.path);
-        let needs_network = |job: &&Job| matches!(job.location, Location::Url(_));
+        let needs_network = |job: &&Job| matches!(job.location, Location::Url(_) | Location::Index(_));
         if self.options.offline && missing.iter().any(|job| needs_network(&job)) {
             let names: BTreeSet<String> =
                 missing.iter().filter(needs_network).map(|job| format!("`{}`", job.package)).collect();
@@ -264,12 +296,16 @@ impl Fetcher {
         let location = match &wheel.location {
             Location::Url(url) => Location::Url(url.clone()),
             Location::Path(path) => Location::Path(self.lock_directory.join(path)),
+            Location::Index(index) => Location::Index(index.clone()),
         };
         let key = match (&wheel.hash, &location) {
             (Some(Hash { algorithm: HashAlgorithm::Sha256, hex }), _) => hex.clone(),
             (Some(hash), _) => hash.to_string().replace(':', "-"),
             // Without a hash the place is all that is known of a file.
             (None, Location::Url(url)) => format!("url-{}", sha256_hex(url.as_bytes())),
+            (None, Location::Index(index)) => {
+                format!("index-{}", sha256_hex(format!("{index} {}", wheel.file).as_bytes()))
+            }
             (None, Location::Path(path)) => format!("path-{}", sha256_hex(path.as_os_str().as_encoded_bytes())),
         };
         Job {
@@ -297,6 +333,10 @@ impl Fetcher {
                 let (temporary, length) = match &job.location {
                     Location::Url(url) => download(&client, &job, url, temporary, &bar).await?,
                     Location::Path(path) => copy(&job, path, temporary)?,
+                    Location::Index(index) => {
+                        let url = find_on_index(&client, &job, index).await?;
+                        download(&client, &job, &url, temporary, &bar).await?
+                    }
                 };
                 // Checking the contents needs the processor, not the network.
                 drop(permit);
@@ -333,6 +373,68 @@ fn client(read_timeout: Duration) -> Result<reqwest::Client, FetchError> {
 }
 
 type Temporary = tempfile::NamedTempFile;
+
+/// Looks up where an index has a wheel: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>.
+async fn find_on_index(client: &reqwest::Client, job: &Job, index: &str) -> Result<String, FetchError> {
+    let page = format!("{}/{}/", index.trim_end_matches('/'), job.package);
+    let network = |source| FetchError::Network {
+        file: job.file.clone(),
+        package: job.package.clone(),
+        host: host(&page),
+        attempts: String::new(),
+        source,
+    };
+    let mut pause = FIRST_PAUSE;
+    let mut attempt = 1;
+    let (url, content_type, body) = loop {
+        match get_page(client, &page).await {
+            Ok(answer) => break answer,
+            Err(error) if attempt < ATTEMPTS && error.is_worth_another_try() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                attempt += 1;
+            }
+            Err(NetworkError::Status(StatusCode::NOT_FOUND)) => {
+                let (file, package) = (job.file.clone(), job.package.clone());
+                return Err(FetchError::NotOnIndex { file, package, host: host(&page) });
+            }
+            Err(error) => return Err(network(error)),
+        }
+    };
+    let files = index::parse_page(&url, &content_type, &body).map_err(|source| FetchError::IndexPage {
+        package: job.package.clone(),
+        host: host(&page),
+        source,
+    })?;
+    let found = files.into_iter().find(|file| file.name == job.file);
+    found.map(|file| file.url).ok_or_else(|| FetchError::NotOnIndex {
+        file: job.file.clone(),
+        package: job.package.clone(),
+        host: host(&page),
+    })
+}
+
+/// The final URL, the content type and the text of a page.
+async fn get_page(client: &reqwest::Client, page: &str) -> Result<(url::Url, String, String), NetworkError> {
+    let page = url::Url::parse(page).map_err(|_| NetworkError::Url)?;
+    let transport = |error: reqwest::Error| NetworkError::transport(&error);
+    let request = client.get(page).header(ACCEPT, index::ACCEPTED);
+    let mut response = request.send().await.map_err(transport)?;
+    if response.status() != StatusCode::OK {
+        return Err(NetworkError::Status(response.status()));
+    }
+    let header = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = header.unwrap_or_default().to_owned();
+    let url = response.url().clone();
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(transport)? {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_PAGE_LENGTH {
+            return Err(NetworkError::TooLong);
+        }
+    }
+    Ok((url, content_type, String::from_utf8_lossy(&body).into_owned()))
+}
 
 /// Downloads one file, trying again where that may help.
 async fn download(

@@ -45,6 +45,114 @@ impl<T: PartialEq> Wanted<T> {
     }
 }
 
+/// Versions that satisfy one of several sets of comparisons; Poetry writes them with `||`.
+#[derive(Debug, Clone)]
+pub struct VersionRange {
+    alternatives: Vec<VersionSpecifiers>,
+}
+
+impl VersionRange {
+    /// Every version.
+    pub fn any() -> Self {
+        VersionSpecifiers::empty().into()
+    }
+
+    /// What one of these allows; none at all allow nothing.
+    pub fn any_of(alternatives: Vec<VersionSpecifiers>) -> Self {
+        Self { alternatives }
+    }
+
+    /// Whether a version satisfies it.
+    pub fn contains(&self, version: &Version) -> bool {
+        self.alternatives.iter().any(|specifiers| specifiers.contains(version))
+    }
+
+    /// The lowest version that a comparison names as a lower bound.
+    pub fn lower_bound(&self) -> Option<&Version> {
+        let bound = |specifiers: &VersionSpecifiers| -> Option<Version> {
+            specifiers
+                .iter()
+                .filter(|specifier| specifier.has_lower_bound())
+                .map(VersionSpecifier::version)
+                .max()
+                .cloned()
+        };
+        let lowest = self.alternatives.iter().filter_map(bound).min()?;
+        self.alternatives
+            .iter()
+            .flat_map(|specifiers| specifiers.iter())
+            .map(VersionSpecifier::version)
+            .find(|version| **version == lowest)
+    }
+
+    /// The marker that holds for an interpreter of one of these versions.
+    pub fn python_marker(&self) -> String {
+        let alternatives: Vec<String> = self
+            .alternatives
+            .iter()
+            .map(|specifiers| {
+                let comparisons: Vec<String> =
+                    specifiers.iter().map(|specifier| python_comparison(specifier)).collect();
+                if comparisons.is_empty() { "python_version >= '0'".to_owned() } else { comparisons.join(" and ") }
+            })
+            .collect();
+        alternatives.join(" or ")
+    }
+}
+
+fn python_comparison(specifier: &VersionSpecifier) -> String {
+    let text = specifier.to_string();
+    let digits = text.find(|character: char| character.is_ascii_alphanumeric()).unwrap_or_default();
+    let (operator, version) = text.split_at(digits);
+    format!("python_full_version {operator} '{version}'")
+}
+
+impl From<VersionSpecifiers> for VersionRange {
+    fn from(specifiers: VersionSpecifiers) -> Self {
+        Self { alternatives: vec![specifiers] }
+    }
+}
+
+impl std::fmt::Display for VersionRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let texts: Vec<String> = self.alternatives.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join(" || "))
+    }
+}
+
+/// A version of the same release in another epoch.
+pub fn with_epoch(version: &Version, epoch: u64) -> Version {
+    if epoch == 0 { version.clone() } else { format!("{epoch}!{version}").parse().expect("an epoch and a version") }
+}
+
+/// A marker under the assumption that an extra is active.
+pub fn assume_extra(marker: Marker, extra: &ExtraName) -> Marker {
+    marker.simplify_extras(std::slice::from_ref(extra))
+}
+
+/// Name, extras, version range and marker of a requirement such as `requests[socks] >=2 ; python_version < '4'`.
+pub fn parse_requirement(text: &str) -> Result<Requirement, String> {
+    let parsed: uv_pep508::Requirement =
+        text.parse().map_err(|error: uv_pep508::Pep508Error| error.message.to_string())?;
+    let range = match parsed.version_or_url {
+        Some(uv_pep508::VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.into(),
+        Some(uv_pep508::VersionOrUrl::Url(_)) | None => VersionRange::any(),
+    };
+    Ok(Requirement { name: parsed.name, extras: parsed.extras.into_vec(), range, marker: parsed.marker })
+}
+
+/// A parsed requirement.
+#[derive(Debug)]
+pub struct Requirement {
+    /// What is required.
+    pub name: PackageName,
+    /// With which extras.
+    pub extras: Vec<ExtraName>,
+    /// In which versions; any for a URL.
+    pub range: VersionRange,
+    /// When.
+    pub marker: Marker,
+}
 /// The deepest nesting of parentheses that a marker may have; real ones have a handful, and the parser recurses.
 const MAX_MARKER_DEPTH: usize = 200;
 
@@ -99,6 +207,16 @@ pub fn marker_environment(arch: Arch, (major, minor, patch): (u8, u8, u32)) -> M
         sys_platform: "linux",
     })
     .expect("three numbers make a version")
+}
+
+/// Evaluates a marker of a `pylock.toml`, which may ask what is in `extras` and `dependency_groups`.
+pub fn evaluate_with_choices(
+    marker: Marker,
+    environment: &MarkerEnvironment,
+    extras: &[ExtraName],
+    groups: &[GroupName],
+) -> bool {
+    marker.evaluate_pep751(environment, extras, groups)
 }
 
 /// How good a wheel is for a target; greater is better.

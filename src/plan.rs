@@ -78,7 +78,7 @@ impl From<&Selected> for PackageWire {
             Distribution::Wheel(wheel, tag) => {
                 wire.kind = "wheel";
                 wire.filename = Some(wheel.file.clone());
-                wire.url = Some(printable_location(&wheel.location));
+                wire.url = printable_location(&wheel.location);
                 wire.hash = wheel.hash.as_ref().map(ToString::to_string);
                 wire.size = wheel.size;
                 wire.tag = Some(tag.clone());
@@ -86,7 +86,7 @@ impl From<&Selected> for PackageWire {
             Distribution::Sdist(sdist) => {
                 wire.kind = "sdist";
                 wire.filename = Some(sdist.file.clone());
-                wire.url = sdist.location.as_ref().map(printable_location);
+                wire.url = sdist.location.as_ref().and_then(printable_location);
                 wire.hash = sdist.hash.as_ref().map(ToString::to_string);
                 wire.size = sdist.size;
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Diagnose, ExitStatus};
 use crate::packaging::{ExtraName, GroupName, PackageName, Wanted};
@@ -61,7 +62,8 @@ pub struct Project {
     pub directory: PathBuf,
     /// `[project] name`; absent for a directory without `[project]`, such as a bare workspace root.
     pub name: Option<PackageName>,
-    /// `[tool.uv] default-groups`.
+    /// The groups that the lock's tool installs by default: `[tool.uv] default-groups`, or with Poetry those that
+    /// are not optional.
     pub default_groups: Wanted<GroupName>,
     /// How `bundle` is configured here.
     pub configuration: Option<Configuration>,
@@ -116,8 +118,11 @@ pub struct AppConfiguration {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
 struct PyprojectWire {
     project: Option<ProjectWire>,
+    #[serde(default)]
+    dependency_groups: BTreeMap<GroupName, Vec<IgnoredAny>>,
     #[serde(default)]
     tool: ToolWire,
 }
@@ -132,6 +137,35 @@ struct ToolWire {
     bundle: Option<Configuration>,
     #[serde(default)]
     uv: UvWire,
+    poetry: Option<PoetryWire>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct PoetryWire {
+    name: Option<PackageName>,
+    #[serde(default)]
+    group: BTreeMap<GroupName, PoetryGroupWire>,
+    dev_dependencies: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct PoetryGroupWire {
+    #[serde(default)]
+    optional: bool,
+}
+
+impl PoetryWire {
+    fn default_groups(&self, standard: &BTreeMap<GroupName, Vec<IgnoredAny>>) -> Vec<GroupName> {
+        let is_optional = |group: &GroupName| self.group.get(group).is_some_and(|table| table.optional);
+        let legacy = self.dev_dependencies.as_ref().map(|_| dev_group());
+        let groups = self.group.keys().chain(standard.keys()).filter(|group| !is_optional(group)).cloned();
+        groups.chain(legacy).collect()
+    }
+}
+
+fn dev_group() -> GroupName {
+    "dev".parse().expect("`dev` is a valid group name")
 }
 
 #[derive(Deserialize, Default)]
@@ -182,12 +216,15 @@ impl Project {
                 return Err(ProjectError::SeveralEntryPoints(name.clone()));
             }
         }
-        let default_groups = match pyproject.tool.uv.default_groups {
-            None => Wanted::Listed(vec!["dev".parse().expect("`dev` is a valid group name")]),
-            Some(DefaultGroupsWire::Listed(groups)) => Wanted::Listed(groups),
-            Some(DefaultGroupsWire::All(AllWire::All)) => Wanted::All,
+        let poetry = pyproject.tool.poetry.as_ref();
+        let default_groups = match (pyproject.tool.uv.default_groups, poetry) {
+            (Some(DefaultGroupsWire::Listed(groups)), _) => Wanted::Listed(groups),
+            (Some(DefaultGroupsWire::All(AllWire::All)), _) => Wanted::All,
+            (None, Some(poetry)) => Wanted::Listed(poetry.default_groups(&pyproject.dependency_groups)),
+            (None, None) => Wanted::Listed(vec![dev_group()]),
         };
-        Ok(Self { directory, name: pyproject.project.map(|project| project.name), default_groups, configuration })
+        let name = pyproject.project.map(|project| project.name).or_else(|| poetry.and_then(|poetry| poetry.name.clone()));
+        Ok(Self { directory, name, default_groups, configuration })
     }
 }
 

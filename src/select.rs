@@ -12,10 +12,13 @@ use std::path::PathBuf;
 use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
 use crate::error::{Diagnose, ExitStatus, nearest};
-use crate::lock::{Choice, ConflictItem, Edge, Location, Lock, Package, PackageIndex, Sdist, Source, Wheel};
+use crate::lock::{
+    Choice, Choices, ConflictItem, Dialect, Edge, EdgeVersions, Location, Lock, Package, PackageIndex, Sdist, Shape,
+    Source, Wheel,
+};
 use crate::packaging::{
-    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag, offers,
-    rank_wheel, wheel_needs,
+    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag,
+    evaluate_with_choices, offers, rank_wheel, wheel_needs,
 };
 use crate::platform::Platform;
 use crate::target::{PythonRequest, Target};
@@ -167,6 +170,16 @@ pub enum SelectError {
         /// What the lock says.
         requires_python: String,
     },
+    /// A selected package does not allow the target's Python.
+    #[error("package `{name}` requires Python `{requires_python}`, but is selected for Python {python}")]
+    PackagePython {
+        /// The package.
+        name: PackageName,
+        /// What the lock says of it.
+        requires_python: String,
+        /// The version asked for.
+        python: String,
+    },
     /// None of the lock's environments holds.
     #[error("the lock was not made for {platform} with Python {python}")]
     Environment {
@@ -188,6 +201,12 @@ pub enum SelectError {
         /// Whether one exact Python version would decide it.
         exact_python_decides: Option<PythonRequest>,
     },
+    /// No locked version suits everything that needs the package.
+    #[error("no locked version of package `{name}` suits everything that needs it")]
+    NoVersion {
+        /// The package.
+        name: PackageName,
+    },
     /// The tags of the target cannot be listed.
     #[error("the wheel tags of {0} cannot be listed")]
     Tags(Platform, #[source] TagsError),
@@ -197,9 +216,12 @@ impl Diagnose for SelectError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::NoSuchPackage { .. } | Self::NoSuchChoice { .. } | Self::Conflict(..) => ExitStatus::Project,
-            Self::Python { .. } | Self::Environment { .. } | Self::SeveralVersions { .. } | Self::Tags(..) => {
-                ExitStatus::Unfit
-            }
+            Self::Python { .. }
+            | Self::PackagePython { .. }
+            | Self::Environment { .. }
+            | Self::SeveralVersions { .. }
+            | Self::NoVersion { .. }
+            | Self::Tags(..) => ExitStatus::Unfit,
         }
     }
 
@@ -257,17 +279,25 @@ struct Root {
     groups: Vec<GroupName>,
 }
 
-/// Where the walk begins.
+/// Where the search begins.
 #[derive(Debug)]
 struct Start<'lock> {
     roots: Vec<Root>,
     /// Requirements of the workspace itself.
     edges: Vec<&'lock Edge>,
+    /// For a list: the active extras.
+    extras: Vec<ExtraName>,
+    /// For a list: the active groups.
+    groups: Vec<GroupName>,
 }
 
 fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<'lock>, SelectError> {
-    let mut start = Start { roots: Vec::new(), edges: Vec::new() };
+    let mut start = Start { roots: Vec::new(), edges: Vec::new(), extras: Vec::new(), groups: Vec::new() };
     for request in requested {
+        if let Shape::List(choices) = &lock.shape {
+            choose_from_list(lock, choices, request, &mut start)?;
+            continue;
+        }
         let whole_workspace = request.packages.is_empty();
         let packages = if whole_workspace {
             lock.members.clone()
@@ -293,6 +323,32 @@ fn resolve_roots<'lock>(lock: &'lock Lock, requested: &[Roots]) -> Result<Start<
         }
     }
     Ok(start)
+}
+
+/// A list has no roots to walk from: extras and groups are the project's.
+fn choose_from_list(lock: &Lock, choices: &Choices, request: &Roots, start: &mut Start<'_>) -> Result<(), SelectError> {
+    let missing = |kind, name: String, available: Vec<String>| {
+        Err(SelectError::NoSuchChoice { kind, name, roots: "the lock".into(), available })
+    };
+    if let Wanted::Listed(extras) = &request.extras
+        && let Some(extra) = extras.iter().find(|extra| !choices.extras.contains(extra))
+    {
+        return missing("extra", extra.to_string(), choices.extras.iter().map(ToString::to_string).collect());
+    }
+    if let Wanted::Listed(groups) = &request.groups
+        && let Some(group) = groups.iter().find(|group| !choices.groups.contains(group))
+    {
+        return missing("group", group.to_string(), choices.groups.iter().map(ToString::to_string).collect());
+    }
+    start.extras.extend(choices.extras.iter().filter(|extra| request.extras.includes(extra)).cloned());
+    start.groups.extend(chosen_groups(request, choices.groups.iter()));
+    start.groups.extend(choices.default_groups.iter().cloned());
+    for name in &request.packages {
+        if let Ok(root) = find_root(lock, name) {
+            start.roots.push(Root { package: root, extras: Vec::new(), groups: Vec::new() });
+        }
+    }
+    Ok(())
 }
 
 fn chosen_groups<'a>(request: &Roots, existing: impl Iterator<Item = &'a GroupName>) -> Vec<GroupName> {
@@ -451,15 +507,20 @@ fn reachable(
     start: &Start<'_>,
     environment: &MarkerEnvironment,
 ) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    match &lock.shape {
+        Shape::List(choices) => return applicable(lock, choices, start, environment),
+        Shape::Graph(EdgeVersions::Open) => return walk_allowed(lock, start, environment),
+        Shape::Graph(EdgeVersions::Fixed) => {}
+    }
     if lock.conflicts.is_empty() {
-        return Ok(walk(lock, start, environment, &Active::new(), false).packages);
+        return Ok(walk(lock, start, environment, &Active::new(), &Allowed::new(), false).packages);
     }
     // Extras that edges switch on count in markers too: repeat until no new one appears, then walk for good.
     let mut active_choices = initial_choices(lock, start);
     check_conflicts(lock, &active_choices)?;
     loop {
         let active = active_choices.iter().filter_map(encode).collect();
-        let activated = walk(lock, start, environment, &active, true).activated;
+        let activated = walk(lock, start, environment, &active, &Allowed::new(), true).activated;
         let before = active_choices.len();
         for choice in activated {
             if !active_choices.contains(&choice) {
@@ -468,9 +529,41 @@ fn reachable(
         }
         if active_choices.len() == before {
             check_conflicts(lock, &active_choices)?;
-            return Ok(walk(lock, start, environment, &active, false).packages);
+            return Ok(walk(lock, start, environment, &active, &Allowed::new(), false).packages);
         }
     }
+}
+
+/// The packages of a list that apply in one environment.
+fn applicable(
+    lock: &Lock,
+    choices: &Choices,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    let mut found = BTreeSet::new();
+    for (index, package) in lock.packages.iter().enumerate() {
+        let applies = package.conditions.iter().any(|condition| {
+            condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
+                && match choices.dialect {
+                    Dialect::Extra => condition.marker.evaluate(environment, &start.extras),
+                    Dialect::Sets => evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups),
+                }
+        });
+        if !applies {
+            continue;
+        }
+        let python = &environment.python_full_version().version;
+        if let Some(requires_python) = package.requires_python.as_ref().filter(|range| !range.contains(python)) {
+            return Err(SelectError::PackagePython {
+                name: package.name.clone(),
+                requires_python: requires_python.to_string(),
+                python: python.to_string(),
+            });
+        }
+        found.insert(PackageIndex(index));
+    }
+    Ok(found)
 }
 
 fn initial_choices(lock: &Lock, start: &Start<'_>) -> Vec<ConflictItem> {
@@ -507,23 +600,52 @@ fn encode(item: &ConflictItem) -> Option<ExtraName> {
     ExtraName::from_owned(text).ok()
 }
 
-struct Walked {
+struct Walked<'lock> {
     packages: BTreeSet<PackageIndex>,
     activated: Vec<ConflictItem>,
+    /// Where edges leave the version open: what all edges that were followed allow, for each name.
+    allowed: Allowed<'lock>,
+}
+
+/// For a name, the packages among which an edge may choose.
+type Allowed<'lock> = BTreeMap<&'lock PackageName, BTreeSet<PackageIndex>>;
+
+/// Walks until every edge leads to a package that all edges to its name allow.
+///
+/// Edges found late may forbid what was chosen early, so the walk is repeated with what is known by then. What
+/// is known only shrinks, so it ends.
+fn walk_allowed(
+    lock: &Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    let mut allowed = Allowed::new();
+    loop {
+        let walked = walk(lock, start, environment, &Active::new(), &allowed, false);
+        if let Some((name, _)) = walked.allowed.iter().find(|(_, candidates)| candidates.is_empty()) {
+            return Err(SelectError::NoVersion { name: (*name).clone() });
+        }
+        if walked.allowed == allowed {
+            return Ok(walked.packages);
+        }
+        allowed = walked.allowed;
+    }
 }
 
 /// Walks from the start along every edge whose marker holds.
 ///
 /// With `edge_extras_count`, the extras that an edge asks for count as active while its own marker is judged.
-fn walk(
-    lock: &Lock,
+fn walk<'lock>(
+    lock: &'lock Lock,
     start: &Start<'_>,
     environment: &MarkerEnvironment,
     active: &Active,
+    allowed: &Allowed<'lock>,
     edge_extras_count: bool,
-) -> Walked {
+) -> Walked<'lock> {
     let active: Vec<ExtraName> = active.iter().cloned().collect();
-    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new() };
+    let versions_are_open = matches!(lock.shape, Shape::Graph(EdgeVersions::Open));
+    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new(), allowed: allowed.clone() };
     let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
     let mut queue: VecDeque<(PackageIndex, Option<&ExtraName>)> = VecDeque::new();
     let mut edges: Vec<&Edge> = start.edges.clone();
@@ -534,7 +656,7 @@ fn walk(
     }
     loop {
         for edge in edges.drain(..) {
-            let Some(target) = edge_target(lock, edge, environment) else { continue };
+            let Some(target) = edge_target(lock, edge, environment, allowed) else { continue };
             let package = &lock.packages[target.0];
             let items = edge
                 .extras
@@ -552,6 +674,11 @@ fn walk(
             }
             if edge_extras_count {
                 walked.activated.extend(items);
+            }
+            if versions_are_open {
+                let all = || edge.candidates.iter().copied().collect();
+                let allowed = walked.allowed.entry(&package.name).or_insert_with(all);
+                allowed.retain(|index| edge.candidates.contains(index));
             }
             queue.push_back((target, None));
             queue.extend(edge.extras.iter().map(|extra| (target, Some(extra))));
@@ -573,15 +700,23 @@ fn walk(
     }
 }
 
-/// Of several packages with one name, the one of the fork that the environment belongs to.
-fn edge_target(lock: &Lock, edge: &Edge, environment: &MarkerEnvironment) -> Option<PackageIndex> {
-    match edge.candidates.as_slice() {
-        [only] => Some(*only),
-        several => several.iter().copied().find(|index| {
-            let forks = &lock.packages[index.0].fork_markers;
-            forks.is_empty() || forks.iter().any(|marker| marker.evaluate(environment, &[]))
-        }),
-    }
+/// Of several packages with one name, the newest that is allowed and of the fork that the environment belongs to.
+fn edge_target(
+    lock: &Lock,
+    edge: &Edge,
+    environment: &MarkerEnvironment,
+    allowed: &Allowed<'_>,
+) -> Option<PackageIndex> {
+    let [first, _, ..] = edge.candidates.as_slice() else { return edge.candidates.first().copied() };
+    let allowed = allowed.get(&lock.packages[first.0].name);
+    let in_fork = |index: &PackageIndex| {
+        let forks = &lock.packages[index.0].fork_markers;
+        forks.is_empty() || forks.iter().any(|marker| marker.evaluate(environment, &[]))
+    };
+    let candidates = edge.candidates.iter().copied();
+    candidates
+        .filter(|index| allowed.is_none_or(|allowed| allowed.contains(index)) && in_fork(index))
+        .max_by(|a, b| lock.packages[a.0].version.cmp(&lock.packages[b.0].version))
 }
 
 /// What to pack of a package, and what is wrong with that.
@@ -737,10 +872,11 @@ fn patch_ranges(lock: &Lock, version: (u8, u8), patches: &[u32]) -> Vec<PythonRa
     ranges
 }
 
-/// Where the bytes of a wheel or source distribution are, as `plan` prints it.
-pub fn printable_location(location: &Location) -> String {
+/// Where the bytes of a wheel or source distribution are, as `plan` prints it; unknown until an index is asked.
+pub fn printable_location(location: &Location) -> Option<String> {
     match location {
-        Location::Url(url) => url.clone(),
-        Location::Path(path) => path.display().to_string(),
+        Location::Url(url) => Some(url.clone()),
+        Location::Path(path) => Some(path.display().to_string()),
+        Location::Index(_) => None,
     }
 }

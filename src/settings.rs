@@ -10,7 +10,7 @@ use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::interpreter;
 use crate::lock::{Lock, LockFile};
-use crate::packaging::{PackageName, Version, VersionSpecifier, VersionSpecifiers, Wanted};
+use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project};
 use crate::select::{Roots, did_you_mean};
@@ -142,10 +142,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds project, lock and configuration.
-    pub fn find(directory: &Path) -> Result<Self, crate::error::Failure> {
+    /// Finds project, lock and configuration; `lock` is given where the project has several.
+    pub fn find(directory: &Path, lock: Option<&Path>) -> Result<Self, crate::error::Failure> {
         let project = Project::find(directory)?;
-        let lock = LockFile::find(&project.directory)?;
+        let lock = match lock {
+            Some(path) => LockFile::read(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))?,
+            None => LockFile::find(&project.directory)?,
+        };
         // A member without configuration of its own has its workspace's.
         let owner = if project.configuration.is_some() || lock.directory() == project.directory {
             None
@@ -276,7 +279,9 @@ impl Workspace {
     fn project_named(&self, name: &str) -> Option<PackageName> {
         let wanted: PackageName = name.parse().ok()?;
         let lock: &Lock = &self.lock.lock;
-        lock.members.iter().map(|index| &lock.packages[index.0].name).find(|member| **member == wanted).cloned()
+        let members = lock.members.iter().map(|index| &lock.packages[index.0].name);
+        // A list need not say what it was made for.
+        members.chain(&self.project.name).find(|member| **member == wanted).cloned()
     }
 
     fn unit(&self, apps: Vec<AppSettings>, selection: &SelectionArgs) -> Result<Unit, SettingsError> {
@@ -363,9 +368,8 @@ fn python_version_file(project: &Path, lock: &Path) -> Option<PythonRequest> {
     lines.next()?.parse().ok()
 }
 
-fn lowest_minor(requires_python: &VersionSpecifiers) -> Option<(u8, u8)> {
-    let lowest =
-        requires_python.iter().filter(|specifier| specifier.has_lower_bound()).map(VersionSpecifier::version).max()?;
+fn lowest_minor(requires_python: &VersionRange) -> Option<(u8, u8)> {
+    let lowest = requires_python.lower_bound()?;
     let release = lowest.release();
     let part = |index: usize| release.get(index).copied().unwrap_or(0).try_into().ok();
     Some((part(0)?, part(1)?))

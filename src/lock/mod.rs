@@ -4,13 +4,19 @@
 //! Invariant: every edge of a [`Lock`] points at packages of that lock, every name is normalised, every
 //! wheel file name is parsed, and no two packages have the same name, version and source.
 
+mod constraint;
+mod poetry;
+mod pylock;
 mod uv;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, ExitStatus, FileError};
-use crate::packaging::{ExtraName, GroupName, Marker, PackageName, Version, VersionSpecifiers, WheelFilename};
+use crate::packaging::{
+    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, WheelFilename,
+};
 
 /// Which tool's format a lock has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +24,10 @@ use crate::packaging::{ExtraName, GroupName, Marker, PackageName, Version, Versi
 pub enum LockKind {
     /// `uv.lock`.
     Uv,
+    /// `poetry.lock`.
+    Poetry,
+    /// `pylock.toml` (PEP 751).
+    Pylock,
 }
 
 /// A position in [`Lock::packages`].
@@ -30,7 +40,7 @@ pub struct Lock {
     /// The format it was read from.
     pub kind: LockKind,
     /// The Python versions it was made for.
-    pub requires_python: VersionSpecifiers,
+    pub requires_python: VersionRange,
     /// If not empty, one of these has to hold for the target.
     pub environments: Vec<Marker>,
     /// Sets of extras and groups of which at most one may be active.
@@ -43,8 +53,60 @@ pub struct Lock {
     pub workspace_requirements: Vec<Edge>,
     /// See [`Lock::workspace_requirements`].
     pub workspace_groups: BTreeMap<GroupName, Vec<Edge>>,
+    /// How the packages for a target are found.
+    pub shape: Shape,
     /// Every patch release that some marker names: between two of them, no marker changes its value.
     pub patch_releases: BTreeSet<(u8, u8, u32)>,
+}
+
+/// How the packages for a target are found.
+#[derive(Debug)]
+pub enum Shape {
+    /// Roots and edges are walked.
+    Graph(EdgeVersions),
+    /// Every package says itself when it applies ([`Package::conditions`]); edges are for people.
+    List(Choices),
+}
+
+/// Whether an edge says which of several packages of one name it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeVersions {
+    /// It does, but for forks.
+    Fixed,
+    /// It names all that would do; the one counts that all edges to the name allow.
+    Open,
+}
+
+/// The extras and groups that a list's conditions know.
+#[derive(Debug, Default)]
+pub struct Choices {
+    /// Extras that can be asked for.
+    pub extras: BTreeSet<ExtraName>,
+    /// Groups that can be asked for.
+    pub groups: BTreeSet<GroupName>,
+    /// Groups that are always active.
+    pub default_groups: BTreeSet<GroupName>,
+    /// How markers ask for extras.
+    pub dialect: Dialect,
+}
+
+/// How the markers of a list ask for extras and groups.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `extra == 'x'`.
+    #[default]
+    Extra,
+    /// `'x' in extras`, `'x' in dependency_groups`.
+    Sets,
+}
+
+/// When a package of a list applies: its group is active, and its marker holds.
+#[derive(Debug)]
+pub struct Condition {
+    /// The group; `None` for the project's own dependencies.
+    pub group: Option<GroupName>,
+    /// The marker, which may ask for extras and groups.
+    pub marker: Marker,
 }
 
 /// One package of a lock.
@@ -70,6 +132,10 @@ pub struct Package {
     pub wheels: Vec<Wheel>,
     /// Its source distribution.
     pub sdist: Option<Sdist>,
+    /// In a list: when it applies, any of these.
+    pub conditions: Vec<Condition>,
+    /// In a list: the Python versions that it may be installed on, where the lock says so.
+    pub requires_python: Option<VersionSpecifiers>,
 }
 
 /// A dependency of one package on another.
@@ -154,6 +220,8 @@ pub enum Location {
     Url(String),
     /// In a file, relative to the lock's directory or absolute.
     Path(PathBuf),
+    /// Somewhere on the index with this URL, to be looked up by its name.
+    Index(String),
 }
 
 /// A hash that a lock promises.
@@ -239,6 +307,9 @@ pub enum LockError {
     /// There is none.
     #[error("no lock file in `{0}` or a directory above it")]
     Missing(PathBuf),
+    /// There are several, and nothing says which one counts.
+    #[error("both `{0}` and `{1}` lock the project")]
+    Several(PathBuf, PathBuf),
     /// It cannot be read.
     #[error("cannot read lock `{path}`")]
     Read {
@@ -283,6 +354,7 @@ impl Diagnose for LockError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(_) => Some("make one with `uv lock`, or name the project with `--project DIR`".into()),
+            Self::Several(_, one) => Some(format!("choose one, e.g. `--lock {}`", one.display())),
             Self::Version { .. } => {
                 Some("update `bundle`, or write the lock again with a version of its tool that is supported".into())
             }
@@ -313,12 +385,15 @@ impl LockFile {
 
     /// Finds the lock beside a project, or beside the workspace that the project is a member of.
     pub fn find(project: &Path) -> Result<Self, LockError> {
-        project
-            .ancestors()
-            .map(|directory| directory.join("uv.lock"))
-            .find(|path| path.is_file())
-            .ok_or_else(|| LockError::Missing(project.to_owned()))
-            .and_then(Self::read)
+        for directory in project.ancestors() {
+            let mut found = locks_in(directory);
+            match (found.pop(), found.pop()) {
+                (Some(last), Some(other)) => return Err(LockError::Several(other, last)),
+                (Some(only), None) => return Self::read(only),
+                (None, _) => {}
+            }
+        }
+        Err(LockError::Missing(project.to_owned()))
     }
 
     /// Reads a lock of any known format.
@@ -329,7 +404,38 @@ impl LockFile {
                 return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
             }
         };
-        let lock = uv::parse(&text, &path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = if is_pylock_name(&name) {
+            pylock::parse(&text, &path)?
+        } else if name == "poetry.lock" {
+            let pyproject = fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
+            poetry::parse(&text, pyproject.as_deref(), &path)?
+        } else {
+            uv::parse(&text, &path)?
+        };
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
+}
+
+/// Whether a file name is `pylock.toml` or `pylock.<name>.toml`.
+fn is_pylock_name(name: &str) -> bool {
+    let middle = name.strip_prefix("pylock.").and_then(|rest| rest.strip_suffix("toml"));
+    middle.is_some_and(|middle| {
+        middle.is_empty() || middle.strip_suffix('.').is_some_and(|id| !id.is_empty() && !id.contains('.'))
+    })
+}
+
+/// The locks in a directory, sorted by name.
+fn locks_in(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            (name == "uv.lock" || name == "poetry.lock" || is_pylock_name(&name)) && path.is_file()
+        })
+        .collect();
+    found.sort();
+    found
 }

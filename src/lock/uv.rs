@@ -9,18 +9,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
-    Choice, ConflictItem, Edge, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Source, Wheel,
+    Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
+    Source, Wheel,
 };
-use crate::packaging::{
-    ExtraName, GroupName, Marker, PackageName, Version, VersionSpecifiers, WheelFilename, parse_marker,
-};
+use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
 /// The only schema version there is.
 const VERSION: i64 = 1;
-
-/// How much of a marker an error shows, in characters.
-const SHOWN_MARKER: usize = 200;
 
 /// Read first, so that an unknown version is reported as such and not as a parse error.
 #[derive(Deserialize)]
@@ -182,9 +179,7 @@ type Identity = (PackageName, Option<Version>, Source);
 /// What is shared while one lock is read.
 #[derive(Default)]
 struct Reader {
-    /// Large locks repeat few distinct markers tens of thousands of times.
-    markers: HashMap<String, Marker>,
-    patch_releases: BTreeSet<(u8, u8, u32)>,
+    markers: Markers,
     by_name: HashMap<PackageName, Vec<PackageIndex>>,
     identities: Vec<Identity>,
 }
@@ -216,20 +211,21 @@ impl Reader {
             .into_iter()
             .map(|(group, requirements)| Ok((group, self.requirements(requirements)?)))
             .collect::<Result<_, String>>()?;
-        let environments = self.marker_list(wire.supported_markers)?;
+        let environments = self.markers.parse_all(wire.supported_markers)?;
         let conflicts = wire.conflicts.into_iter().map(|set| set.into_iter().map(conflict_item).collect()).collect();
         let requires_python = wire.requires_python.unwrap_or_else(VersionSpecifiers::empty);
-        note_patch_releases(&requires_python.to_string(), &mut self.patch_releases);
+        self.markers.note_patch_releases(&requires_python.to_string());
         Ok(Lock {
             kind: LockKind::Uv,
-            requires_python,
+            requires_python: requires_python.into(),
             environments,
             conflicts,
             packages,
             members,
             workspace_requirements,
             workspace_groups,
-            patch_releases: self.patch_releases,
+            shape: Shape::Graph(EdgeVersions::Fixed),
+            patch_releases: self.markers.into_patch_releases(),
         })
     }
 
@@ -285,7 +281,7 @@ impl Reader {
             .map(|entry| wheel(entry, &name, version.as_ref(), &source))
             .collect::<Result<_, _>>()?;
         let sdist = wire.sdist.map(|entry| sdist(entry, &name, &source)).transpose()?;
-        let fork_markers = self.marker_list(wire.resolution_markers)?;
+        let fork_markers = self.markers.parse_all(wire.resolution_markers)?;
         Ok(Package {
             name,
             version,
@@ -297,6 +293,8 @@ impl Reader {
             groups,
             wheels,
             sdist,
+            conditions: Vec::new(),
+            requires_python: None,
         })
     }
 
@@ -327,7 +325,7 @@ impl Reader {
             ExtrasWire::Many(extras) => extras,
             ExtrasWire::One(extra) => vec![extra],
         };
-        Ok(Edge { candidates: vec![*only], extras, marker: self.marker(wire.marker)? })
+        Ok(Edge { candidates: vec![*only], extras, marker: self.markers.parse(wire.marker.as_deref())? })
     }
 
     fn requirements(&mut self, wires: Vec<RequirementWire>) -> Result<Vec<Edge>, String> {
@@ -338,40 +336,9 @@ impl Reader {
                 if candidates.is_empty() {
                     return Err(format!("requirement `{}` of the workspace is not in it", wire.name));
                 }
-                Ok(Edge { candidates, extras: wire.extras, marker: self.marker(wire.marker)? })
+                Ok(Edge { candidates, extras: wire.extras, marker: self.markers.parse(wire.marker.as_deref())? })
             })
             .collect()
-    }
-
-    fn marker_list(&mut self, texts: Vec<String>) -> Result<Vec<Marker>, String> {
-        texts.into_iter().map(|text| self.marker(Some(text))).collect()
-    }
-
-    fn marker(&mut self, text: Option<String>) -> Result<Marker, String> {
-        let Some(text) = text else { return Ok(Marker::TRUE) };
-        if let Some(marker) = self.markers.get(&text) {
-            return Ok(*marker);
-        }
-        let marker = parse_marker(&text).map_err(|reason| {
-            let start: String = text.chars().take(SHOWN_MARKER).collect();
-            let rest = if start.len() < text.len() { "…" } else { "" };
-            format!("marker `{start}{rest}` cannot be understood: {reason}")
-        })?;
-        note_patch_releases(&text, &mut self.patch_releases);
-        self.markers.insert(text, marker);
-        Ok(marker)
-    }
-}
-
-/// Adds every `X.Y.Z` in a text. More than there are do no harm: each only splits a range in two.
-fn note_patch_releases(text: &str, releases: &mut BTreeSet<(u8, u8, u32)>) {
-    for word in text.split(|character: char| !character.is_ascii_alphanumeric() && character != '.') {
-        let mut parts = word.splitn(3, '.');
-        let (Some(major), Some(minor), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { continue };
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        if let (Ok(major), Ok(minor), Ok(patch)) = (major.parse(), minor.parse(), rest[..digits].parse()) {
-            releases.insert((major, minor, patch));
-        }
     }
 }
 
@@ -438,22 +405,6 @@ fn file_url_path(url: &str) -> Option<PathBuf> {
     url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
 }
 
-/// The last segment of a URL or path, percent-decoded for URLs.
-fn file_name(location: &Location) -> Option<String> {
-    match location {
-        Location::Url(url) => {
-            let path = url.split(['?', '#']).next()?;
-            let segment = path.rsplit('/').next().filter(|segment| !segment.is_empty())?;
-            Some(percent_encoding::percent_decode_str(segment).decode_utf8().ok()?.into_owned())
-        }
-        Location::Path(path) => Some(path.file_name()?.to_str()?.to_owned()),
-    }
-}
-
-fn hash(text: Option<String>, name: &PackageName) -> Result<Option<Hash>, String> {
-    text.map(|text| text.parse().map_err(|reason| format!("package `{name}`: {reason}"))).transpose()
-}
-
 fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {
     let no_name = || format!("a wheel of package `{name}` has neither `url` nor `path` nor `filename`");
     let location = location(wire.url, wire.path, source);
@@ -463,25 +414,14 @@ fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source:
     };
     // A file in a git repository has no location of its own; the repository is the package's source.
     let location = location.unwrap_or_else(|| Location::Path(PathBuf::from(&file)));
-    let filename: WheelFilename =
-        file.parse().map_err(|error| format!("wheel `{file}` of package `{name}` has no valid name: {error}"))?;
-    if filename.name != *name {
-        return Err(format!("wheel `{file}` stands under package `{name}`"));
-    }
-    if let Some(version) = version
-        && filename.version != *version
-        && filename.version.clone().without_local() != *version
-        && filename.version != version.clone().without_local()
-    {
-        return Err(format!("wheel `{file}` stands under version {version} of package `{name}`"));
-    }
-    Ok(Wheel { file, filename, location, hash: hash(wire.hash, name)?, size: wire.size })
+    let hash = parse_hash(wire.hash.as_deref(), name)?;
+    make_wheel(file, location, hash, wire.size, name, version)
 }
 
 fn sdist(wire: SdistWire, name: &PackageName, source: &Source) -> Result<Sdist, String> {
     let location = location(wire.url, wire.path, source);
     let file = location.as_ref().and_then(file_name).unwrap_or_else(|| format!("{name} (source)"));
-    Ok(Sdist { file, location, hash: hash(wire.hash, name)?, size: wire.size })
+    Ok(Sdist { file, location, hash: parse_hash(wire.hash.as_deref(), name)?, size: wire.size })
 }
 
 #[cfg(test)]
@@ -519,19 +459,5 @@ mod tests {
         let package = "[[package]]\nname = \"a\"\nversion = \"1\"\nsource = { virtual = \".\" }\n";
         let error = parse_text(&format!("version = 1\n{package}{package}")).expect_err("duplicate");
         assert!(error.to_string().contains("package `a` stands in it twice"), "{error}");
-    }
-
-    #[test]
-    fn patch_releases_are_found_in_markers() {
-        let mut found = BTreeSet::new();
-        note_patch_releases("python_full_version < '3.11.3' or python_full_version == '3.12.0rc1'", &mut found);
-        note_patch_releases("python_version < '3.11' and platform_release == '6.1.0-18-amd64'", &mut found);
-        assert_eq!(found, BTreeSet::from([(3, 11, 3), (3, 12, 0), (6, 1, 0)]));
-    }
-
-    #[test]
-    fn file_names_are_decoded() {
-        let url = Location::Url("https://index.test/torch-2.9.1%2Bcpu-cp311-cp311-linux_x86_64.whl#sha256=0".into());
-        assert_eq!(file_name(&url).as_deref(), Some("torch-2.9.1+cpu-cp311-cp311-linux_x86_64.whl"));
     }
 }
