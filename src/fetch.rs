@@ -202,7 +202,9 @@ impl Diagnose for FetchError {
             Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::Network { .. } => Some("check the network; what was downloaded already is kept in the cache".into()),
             Self::NotOnIndex { .. } => Some("was it removed, or is it on another index? lock the package again".into()),
-            Self::IndexPage { .. } => Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into()),
+            Self::IndexPage { .. } => {
+                Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into())
+            }
             Self::Offline(_) => Some("run once without `--offline`".into()),
             Self::Hash { .. } | Self::Size { .. } => Some(
                 "the file on the index is not the one that was locked; find out why before locking it again".into(),

@@ -85,7 +85,8 @@ fn parse_html(url: &Url, body: &str) -> Result<Vec<IndexFile>, PageError> {
     let mut files = Vec::new();
     for node in elements("a") {
         let Some(target) = attribute(node, "href").and_then(|href| base.join(href.trim()).ok()) else { continue };
-        let Some(segment) = target.path_segments().and_then(Iterator::last).filter(|segment| !segment.is_empty()) else {
+        let Some(segment) = target.path_segments().and_then(Iterator::last).filter(|segment| !segment.is_empty())
+        else {
             continue;
         };
         let name = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
@@ -120,7 +121,7 @@ mod tests {
             url: "https://index.test/files/thing-1.0%2Bcpu-py3-none-any.whl".into(),
             sha256: Some("abc".into()),
         };
-        assert_eq!(page("text/html; charset=utf-8", html), [expected.clone()]);
+        assert_eq!(page("text/html; charset=utf-8", html), std::slice::from_ref(&expected));
         assert_eq!(page("application/vnd.pypi.simple.v1+json", json), [expected]);
     }
 

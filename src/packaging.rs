@@ -91,8 +91,7 @@ impl VersionRange {
             .alternatives
             .iter()
             .map(|specifiers| {
-                let comparisons: Vec<String> =
-                    specifiers.iter().map(|specifier| python_comparison(specifier)).collect();
+                let comparisons: Vec<String> = specifiers.iter().map(python_comparison).collect();
                 if comparisons.is_empty() { "python_version >= '0'".to_owned() } else { comparisons.join(" and ") }
             })
             .collect();

@@ -223,7 +223,8 @@ impl Project {
             (None, Some(poetry)) => Wanted::Listed(poetry.default_groups(&pyproject.dependency_groups)),
             (None, None) => Wanted::Listed(vec![dev_group()]),
         };
-        let name = pyproject.project.map(|project| project.name).or_else(|| poetry.and_then(|poetry| poetry.name.clone()));
+        let name =
+            pyproject.project.map(|project| project.name).or_else(|| poetry.and_then(|poetry| poetry.name.clone()));
         Ok(Self { directory, name, default_groups, configuration })
     }
 }

@@ -54,7 +54,7 @@ fn comparison(text: &str, comparisons: &mut Vec<String>) -> Result<(), String> {
         let version = parse_version(version)?;
         let given = version.release().len();
         comparisons.push(format!(">={version}"));
-        comparisons.push(format!("<{}", bumped(&version, if given == 1 { 0 } else { 1 })));
+        comparisons.push(format!("<{}", bumped(&version, usize::from(given != 1))));
     } else {
         let operators = ["===", "==", "!=", ">=", "<=", ">", "<", "="];
         let operator = operators.into_iter().find(|operator| text.starts_with(operator));

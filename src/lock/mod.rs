@@ -30,6 +30,20 @@ pub enum LockKind {
     Pylock,
 }
 
+impl LockKind {
+    /// The format of a lock with this file name. What has no well-known name is taken for uv's.
+    pub fn of_file(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_pylock_name(&name) {
+            Self::Pylock
+        } else if name == "poetry.lock" {
+            Self::Poetry
+        } else {
+            Self::Uv
+        }
+    }
+}
+
 /// A position in [`Lock::packages`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackageIndex(pub usize);
@@ -404,16 +418,20 @@ impl LockFile {
                 return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
             }
         };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let lock = if is_pylock_name(&name) {
-            pylock::parse(&text, &path)?
-        } else if name == "poetry.lock" {
-            let pyproject = fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
-            poetry::parse(&text, pyproject.as_deref(), &path)?
-        } else {
-            uv::parse(&text, &path)?
-        };
+        let kind = LockKind::of_file(&path);
+        let beside = || fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
+        let pyproject = if kind == LockKind::Poetry { beside() } else { None };
+        let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
+    }
+}
+
+/// Reads the text of a lock. Poetry's locks need the `pyproject.toml` beside them; `path` is only named in errors.
+pub fn parse(kind: LockKind, text: &str, pyproject: Option<&str>, path: &Path) -> Result<Lock, LockError> {
+    match kind {
+        LockKind::Uv => uv::parse(text, path),
+        LockKind::Poetry => poetry::parse(text, pyproject, path),
+        LockKind::Pylock => pylock::parse(text, path),
     }
 }
 

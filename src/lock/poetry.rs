@@ -257,14 +257,14 @@ impl Reader {
             same_name.push(PackageIndex(self.locked.len()));
             self.locked.push(identity);
         }
-        let files = FilesByName::new(wire.metadata.files, wire.metadata.hashes)?;
+        let files = FilesByName::new(wire.metadata.files, &wire.metadata.hashes)?;
         let mut groups: BTreeSet<GroupName> = pyproject.tool.poetry.group.keys().cloned().collect();
         groups.extend(pyproject.dependency_groups.keys().cloned());
         if !pyproject.tool.poetry.dev_dependencies.is_empty() {
             groups.insert("dev".parse().expect("`dev` is a valid group name"));
         }
         let mut packages = Vec::new();
-        for (index, package) in wire.packages.into_iter().enumerate() {
+        for (index, package) in wire.packages.iter().enumerate() {
             for group in package.groups.iter().filter(|group| *group != MAIN_GROUP) {
                 groups.insert(group.parse().map_err(|_| format!("group name `{group}` is not valid"))?);
             }
@@ -316,7 +316,7 @@ impl Reader {
     fn package(
         &mut self,
         index: usize,
-        wire: PackageWire,
+        wire: &PackageWire,
         files: &FilesByName,
         is_list: bool,
     ) -> Result<Package, String> {
@@ -574,7 +574,7 @@ struct FilesByName {
 }
 
 impl FilesByName {
-    fn new(files: BTreeMap<String, Vec<FileWire>>, hashes: BTreeMap<String, Vec<String>>) -> Result<Self, String> {
+    fn new(files: BTreeMap<String, Vec<FileWire>>, hashes: &BTreeMap<String, Vec<String>>) -> Result<Self, String> {
         if files.is_empty() && hashes.values().any(|hashes| !hashes.is_empty()) {
             return Err("it was written by a beta version of Poetry and names no files".to_owned());
         }

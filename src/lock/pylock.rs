@@ -150,9 +150,9 @@ fn package(wire: PackageWire, markers: &mut Markers) -> Result<Package, String> 
     } else if let Some(archive) = wire.archive {
         let (file, location) = place(&archive, &name)?;
         if is_wheel(&file) {
-            wheels.push(wheel(archive, &name, version.as_ref())?);
+            wheels.push(wheel(&archive, &name, version.as_ref())?);
         } else {
-            sdist = Some(source_distribution(archive, &name)?);
+            sdist = Some(source_distribution(&archive, &name)?);
         }
         match location {
             Location::Url(url) => Source::Url(url),
@@ -160,10 +160,10 @@ fn package(wire: PackageWire, markers: &mut Markers) -> Result<Package, String> 
             Location::Index(index) => Source::Registry(index),
         }
     } else {
-        for entry in wire.wheels {
+        for entry in &wire.wheels {
             wheels.push(wheel(entry, &name, version.as_ref())?);
         }
-        sdist = wire.sdist.map(|entry| source_distribution(entry, &name)).transpose()?;
+        sdist = wire.sdist.map(|entry| source_distribution(&entry, &name)).transpose()?;
         Source::Registry(wire.index.unwrap_or_default())
     };
     Ok(Package {
@@ -221,12 +221,12 @@ fn hash(wire: &FileWire, name: &PackageName) -> Result<Option<Hash>, String> {
     }
 }
 
-fn wheel(wire: FileWire, name: &PackageName, version: Option<&Version>) -> Result<Wheel, String> {
-    let (file, location) = place(&wire, name)?;
-    make_wheel(file, location, hash(&wire, name)?, wire.size, name, version)
+fn wheel(wire: &FileWire, name: &PackageName, version: Option<&Version>) -> Result<Wheel, String> {
+    let (file, location) = place(wire, name)?;
+    make_wheel(file, location, hash(wire, name)?, wire.size, name, version)
 }
 
-fn source_distribution(wire: FileWire, name: &PackageName) -> Result<Sdist, String> {
-    let (file, location) = place(&wire, name)?;
-    Ok(Sdist { file, location: Some(location), hash: hash(&wire, name)?, size: wire.size })
+fn source_distribution(wire: &FileWire, name: &PackageName) -> Result<Sdist, String> {
+    let (file, location) = place(wire, name)?;
+    Ok(Sdist { file, location: Some(location), hash: hash(wire, name)?, size: wire.size })
 }
