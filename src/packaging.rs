@@ -3,6 +3,7 @@
 //! Version order, markers, tags, wheel file names and name normalisation are uv's own crates. They make no
 //! promise of stability, so the rest of the program uses only what this module exports.
 
+use std::ops::Bound;
 use std::str::FromStr;
 
 pub use uv_distribution_filename::WheelFilename;
@@ -152,6 +153,55 @@ pub struct Requirement {
     /// When.
     pub marker: Marker,
 }
+
+/// What a requirement asks for, as it is written down.
+#[derive(Debug)]
+pub enum Asked {
+    /// Versions from an index.
+    Versions(VersionSpecifiers),
+    /// What is at a URL.
+    Url(String),
+}
+
+/// A requirement with what it asks for, unlike [`parse_requirement`], which keeps only a range.
+pub fn parse_declaration(text: &str) -> Result<(Requirement, Asked), String> {
+    let parsed: uv_pep508::Requirement =
+        text.parse().map_err(|error: uv_pep508::Pep508Error| error.message.to_string())?;
+    let asked = match parsed.version_or_url {
+        None => Asked::Versions(VersionSpecifiers::empty()),
+        Some(uv_pep508::VersionOrUrl::VersionSpecifier(specifiers)) => Asked::Versions(specifiers),
+        Some(uv_pep508::VersionOrUrl::Url(url)) => Asked::Url(url.to_url().displayable_with_credentials().to_string()),
+    };
+    let range = match &asked {
+        Asked::Versions(specifiers) => specifiers.clone().into(),
+        Asked::Url(_) => VersionRange::any(),
+    };
+    let requirement = Requirement { name: parsed.name, extras: parsed.extras.into_vec(), range, marker: parsed.marker };
+    Ok((requirement, asked))
+}
+
+/// The lowest and the highest Python that a project allows, by release numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonBounds {
+    lower: Bound<Version>,
+    upper: Bound<Version>,
+}
+
+impl PythonBounds {
+    /// The bounds of what all of these allow; `None` if that is nothing.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a VersionSpecifiers>) -> Option<Self> {
+        let ranges = all.into_iter().map(|specifiers| uv_pep440::release_specifiers_to_ranges(specifiers.clone()));
+        let range = ranges.reduce(|range, other| range.intersection(&other))?;
+        let (lower, upper) = range.bounding_range()?;
+        Some(Self { lower: lower.cloned(), upper: upper.cloned() })
+    }
+
+    /// A marker without what these bounds make certain, as uv writes it into a lock.
+    pub fn simplify(&self, marker: Marker) -> Marker {
+        marker.simplify_python_versions(self.lower.as_ref(), self.upper.as_ref())
+    }
+}
+
 /// The deepest nesting of parentheses that a marker may have; real ones have a handful, and the parser recurses.
 const MAX_MARKER_DEPTH: usize = 200;
 
