@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::wire::{Markers, file_name, make_wheel, parse_hash};
+use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
     Source, Wheel, WheelOrder,
@@ -19,8 +19,8 @@ use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecif
 /// The only schema version there is.
 const VERSION: i64 = 1;
 
-/// Read first, so that an unknown version is reported as such and not as a parse error.
-#[derive(Deserialize)]
+/// All that is read of a lock that cannot be read as a whole.
+#[derive(Deserialize, Clone, Copy)]
 struct VersionWire {
     version: i64,
 }
@@ -28,6 +28,7 @@ struct VersionWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct LockWire {
+    version: i64,
     #[serde(default)]
     requires_python: Option<VersionSpecifiers>,
     #[serde(default)]
@@ -164,13 +165,16 @@ struct SdistWire {
 
 /// Reads the text of a `uv.lock`; `path` is only named in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let VersionWire { version } = toml::from_str(text).map_err(malformed)?;
-    if version != VERSION {
-        return Err(LockError::Version { path: path.to_owned(), found: version.to_string(), expected: "1" });
-    }
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire = read_toml(text, path, || check_version(toml::from_str(text).ok()?, path).err())?;
+    check_version(VersionWire { version: wire.version }, path)?;
     Reader::default().lock(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+fn check_version(found: VersionWire, path: &Path) -> Result<(), LockError> {
+    match found.version {
+        VERSION => Ok(()),
+        other => Err(LockError::Version { path: path.to_owned(), found: other.to_string(), expected: "1" }),
+    }
 }
 
 /// Name, version and source: what identifies a package.
