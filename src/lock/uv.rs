@@ -408,7 +408,9 @@ fn url_location(url: String) -> Location {
 
 /// The path of a `file:` URL.
 fn file_url_path(url: &str) -> Option<PathBuf> {
-    url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
+    // Tens of thousands of URLs are looked at: only those that may be files are parsed.
+    let may_be_file = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    may_be_file.then(|| url::Url::parse(url).ok()?.to_file_path().ok()).flatten()
 }
 
 fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {
