@@ -1,15 +1,13 @@
 //! Requirements in the form in which two of them can be compared: those of a lock and those of a manifest.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use url::Url;
 
 use crate::lock::recorded::RequirementRecord;
-use crate::packaging::{
-    Asked, ExtraName, Marker, PackageName, PythonBounds, VersionSpecifiers, assume_extra, parse_declaration,
-    parse_marker,
-};
+use crate::packaging::{Asked, ComparableMarker, Declaration, ExtraName, PackageName, PythonBounds, VersionSpecifiers};
 
 /// A requirement with everything that uv compares.
 #[derive(Debug, Clone)]
@@ -17,12 +15,12 @@ pub(super) struct Requirement {
     pub(super) name: PackageName,
     pub(super) extras: BTreeSet<ExtraName>,
     /// Without what `requires-python` makes certain.
-    pub(super) marker: Marker,
+    pub(super) marker: ComparableMarker,
     pub(super) place: Place,
 }
 
 /// Where a requirement comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     /// An index, which may be named.
     Index { versions: VersionSpecifiers, index: Option<String> },
@@ -48,8 +46,8 @@ impl Requirement {
     /// Reads a requirement of a lock; its paths are relative to `root`.
     pub(super) fn recorded(record: &RequirementRecord, root: &Path, bounds: Option<&PythonBounds>) -> Option<Self> {
         let marker = match &record.marker {
-            Some(text) => parse_marker(text).ok()?,
-            None => Marker::TRUE,
+            Some(text) => ComparableMarker::parse(text)?,
+            None => ComparableMarker::TRUE,
         };
         let tree = [&record.path, &record.directory, &record.editable, &record.r#virtual].into_iter().flatten().next();
         let place = if let Some(path) = tree {
@@ -71,18 +69,19 @@ impl Requirement {
 
     /// Reads a requirement as it stands in a manifest.
     pub(super) fn declared(text: &str) -> Option<Self> {
-        let (requirement, asked) = parse_declaration(text).ok()?;
+        let Declaration { name, extras, asked, marker } = Declaration::parse(text)?;
         let place = match asked {
             Asked::Versions(versions) => Place::Index { versions, index: None },
+            // A variable may have another value where the project is locked.
+            Asked::Url(_) if text.contains('$') => Place::Unknown,
             Asked::Url(url) => Place::declared_url(&url),
         };
-        let extras = requirement.extras.into_iter().collect();
-        Some(Self { name: requirement.name, extras, marker: requirement.marker, place })
+        Some(Self { name, extras: extras.into_iter().collect(), marker, place })
     }
 
     /// The extra under which it counts.
     pub(super) fn extra(&self) -> Option<ExtraName> {
-        self.marker.top_level_extra_name().map(|name| (*name).clone())
+        self.marker.extra()
     }
 
     /// Whether the two are the same, or could be.
@@ -95,7 +94,7 @@ impl Requirement {
 }
 
 /// A marker without what the Pythons of a lock make certain.
-pub(super) fn simplified(marker: Marker, bounds: Option<&PythonBounds>) -> Marker {
+pub(super) fn simplified(marker: ComparableMarker, bounds: Option<&PythonBounds>) -> ComparableMarker {
     bounds.map_or(marker, |bounds| bounds.simplify(marker))
 }
 
@@ -106,7 +105,7 @@ impl Requirement {
         let mut text = name.to_string();
         if !extras.is_empty() {
             let extras: Vec<&str> = extras.iter().map(AsRef::as_ref).collect();
-            text.push_str(&format!("[{}]", extras.join(",")));
+            let _ = write!(text, "[{}]", extras.join(","));
         }
         let mut origin = None;
         match place {
@@ -116,26 +115,25 @@ impl Requirement {
                 origin = index.as_ref();
             }
             Place::Git { repository, reference, subdirectory } => {
-                text.push_str(&format!(" @ git+{repository}"));
+                let _ = write!(text, " @ git+{repository}");
                 text.extend(reference.iter().flat_map(|(_, reference)| ["@", reference]));
                 text.extend(subdirectory.iter().flat_map(|below| ["#subdirectory=", below]));
             }
             Place::Url { url, subdirectory } => {
-                text.push_str(&format!(" @ {url}"));
+                let _ = write!(text, " @ {url}");
                 text.extend(subdirectory.iter().flat_map(|below| ["#subdirectory=", below]));
             }
             Place::Path(path) => {
                 let relative = path.strip_prefix(root).ok().filter(|path| !path.as_os_str().is_empty());
-                text.push_str(&format!(" @ {}", relative.unwrap_or(path).display()));
+                let _ = write!(text, " @ {}", relative.unwrap_or(path).display());
             }
             Place::Unknown => {}
         }
-        let marker = self.extra().map_or(*marker, |extra| assume_extra(*marker, &extra));
-        if let Some(marker) = marker.try_to_string() {
-            text.push_str(&format!(" ; {marker}"));
+        if let Some(marker) = marker.shown_without(self.extra().as_ref()) {
+            let _ = write!(text, " ; {marker}");
         }
         if let Some(origin) = origin {
-            text.push_str(&format!(" (from {origin})"));
+            let _ = write!(text, " (from {origin})");
         }
         text
     }
@@ -205,9 +203,6 @@ impl Place {
         let (before, fragment) = text.split_once('#').unwrap_or((text, ""));
         let subdirectory = fragment.split('&').find_map(|part| part.strip_prefix("subdirectory="));
         let subdirectory = subdirectory.map(str::to_owned);
-        if before.contains('$') {
-            return Self::Unknown;
-        }
         let Some(git) = before.strip_prefix("git+") else { return Self::url(before, subdirectory) };
         let path_start = git.find("://").and_then(|scheme| git[scheme + 3..].find('/').map(|slash| scheme + 3 + slash));
         let Some(path_start) = path_start else { return Self::Unknown };
@@ -221,17 +216,7 @@ impl Place {
     }
 
     fn may_equal(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unknown, _) | (_, Self::Unknown) => true,
-            (Self::Index { versions: a, index: i }, Self::Index { versions: b, index: j }) => a == b && i == j,
-            (
-                Self::Git { repository: a, reference: i, subdirectory: x },
-                Self::Git { repository: b, reference: j, subdirectory: y },
-            ) => a == b && i == j && x == y,
-            (Self::Url { url: a, subdirectory: x }, Self::Url { url: b, subdirectory: y }) => a == b && x == y,
-            (Self::Path(a), Self::Path(b)) => a == b,
-            _ => false,
-        }
+        matches!(self, Self::Unknown) || matches!(other, Self::Unknown) || self == other
     }
 }
 

@@ -9,10 +9,8 @@ use std::path::Path;
 use super::requirement::{Place, Reference, Requirement, normalized, simplified};
 use crate::lock::recorded::{MetadataRecord, RequirementRecord, TreeRecord, UvRecord, Written};
 use crate::lock::{Choice, ConflictItem, Lock, Package, Source};
-use crate::manifest::{GroupEntry, Manifest, ProjectTable, SourceTable};
-use crate::packaging::{
-    ExtraName, GroupName, Marker, PackageName, PythonBounds, Version, VersionRange, VersionSpecifiers, parse_marker,
-};
+use crate::manifest::{GroupEntry, Manifest, OneOrMany, ProjectTable, SourceTable};
+use crate::packaging::{ComparableMarker, ExtraName, GroupName, PackageName, PythonBounds, Version, VersionSpecifiers};
 use crate::workspace;
 
 /// From this revision on, locks name extras and groups without requirements, and leave out dynamic versions.
@@ -190,8 +188,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn markers(&self, texts: &[String]) -> Option<Vec<Marker>> {
-        texts.iter().map(|text| Some(simplified(parse_marker(text).ok()?, self.bounds.as_ref()))).collect()
+    fn markers(&self, texts: &[String]) -> Option<Vec<ComparableMarker>> {
+        texts.iter().map(|text| Some(simplified(ComparableMarker::parse(text)?, self.bounds.as_ref()))).collect()
     }
 
     fn compare_conflicts(&mut self) {
@@ -361,7 +359,7 @@ impl<'a> Comparison<'a> {
         let manifests = self.members.values().copied().chain([self.manifest]);
         manifests
             .filter_map(|manifest| manifest.uv().sources.get(name))
-            .flat_map(|sources| sources.as_slice())
+            .flat_map(OneOrMany::as_slice)
             .any(|source| source.workspace.is_some())
     }
 
@@ -518,7 +516,7 @@ impl<'a> Comparison<'a> {
         let mut lowered = Declared::default();
         for mut requirement in requirements {
             if let Some(extra) = extra {
-                requirement.marker = requirement.marker.and(parse_marker(&format!("extra == '{extra}'")).ok()?);
+                requirement.marker = requirement.marker.and(ComparableMarker::of_extra(extra));
             }
             let extra = requirement.extra();
             let sources = manifest.uv().sources.get(&requirement.name).map(|sources| (sources, manifest));
@@ -536,8 +534,8 @@ impl<'a> Comparison<'a> {
             if let Some((sources, origin)) = sources {
                 for source in sources.as_slice().iter().filter(counts) {
                     let marker = match &source.marker {
-                        Some(text) => parse_marker(text).ok()?,
-                        None => Marker::TRUE,
+                        Some(text) => ComparableMarker::parse(text)?,
+                        None => ComparableMarker::TRUE,
                     };
                     rest = rest.and(marker.negate());
                     let place = self.place(source, origin, manifest, &requirement);
@@ -619,7 +617,7 @@ fn group_requirements(
     }
     parents.pop();
     if let Some(pythons) = manifest.uv().dependency_groups.get(group).and_then(|table| table.requires_python.clone()) {
-        let marker = parse_marker(&VersionRange::from(pythons).python_marker()).ok()?;
+        let marker = ComparableMarker::of_python(pythons)?;
         for requirement in &mut requirements {
             requirement.marker = requirement.marker.and(marker);
         }

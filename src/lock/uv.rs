@@ -11,18 +11,18 @@ use serde::Deserialize;
 use super::recorded::{
     ManifestRecord, MetadataRecord, OptionsRecord, Recorded, RequirementRecord, TreeRecord, UvRecord,
 };
-use super::wire::{Markers, file_name, make_wheel, parse_hash};
+use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel,
+    Source, Wheel, WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
 /// The only schema version there is.
 const VERSION: i64 = 1;
 
-/// Read first, so that an unknown version is reported as such and not as a parse error.
-#[derive(Deserialize)]
+/// All that is read of a lock that cannot be read as a whole.
+#[derive(Deserialize, Clone, Copy)]
 struct VersionWire {
     version: i64,
 }
@@ -30,6 +30,7 @@ struct VersionWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct LockWire {
+    version: i64,
     #[serde(default)]
     revision: u32,
     #[serde(default)]
@@ -142,13 +143,16 @@ struct SdistWire {
 
 /// Reads the text of a `uv.lock`; `path` is only named in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let VersionWire { version } = toml::from_str(text).map_err(malformed)?;
-    if version != VERSION {
-        return Err(LockError::Version { path: path.to_owned(), found: version.to_string(), expected: "1" });
-    }
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire = read_toml(text, path, || check_version(toml::from_str(text).ok()?, path).err())?;
+    check_version(VersionWire { version: wire.version }, path)?;
     Reader::default().lock(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+fn check_version(found: VersionWire, path: &Path) -> Result<(), LockError> {
+    match found.version {
+        VERSION => Ok(()),
+        other => Err(LockError::Version { path: path.to_owned(), found: other.to_string(), expected: "1" }),
+    }
 }
 
 /// Name, version and source: what identifies a package.
@@ -203,6 +207,8 @@ impl Reader {
             members,
             workspace_requirements,
             workspace_groups,
+            unlisted_project: None,
+            wheel_order: WheelOrder::TagFirst,
             shape: Shape::Graph(EdgeVersions::Fixed),
             patch_releases: self.markers.into_patch_releases(),
             recorded: Recorded::Uv(Box::new(UvRecord {
@@ -401,7 +407,9 @@ fn url_location(url: String) -> Location {
 
 /// The path of a `file:` URL.
 fn file_url_path(url: &str) -> Option<PathBuf> {
-    url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
+    // Tens of thousands of URLs are looked at: only those that may be files are parsed.
+    let may_be_file = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    may_be_file.then(|| url::Url::parse(url).ok()?.to_file_path().ok()).flatten()
 }
 
 fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {

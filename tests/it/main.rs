@@ -3,6 +3,7 @@
 
 mod build;
 mod fetch;
+mod fit;
 mod local;
 mod pack;
 mod plan;

@@ -107,8 +107,7 @@ impl Dependency {
             let _ = write!(text, ", extras = {}", list(&self.extras));
         }
         let condition = extra.map(|extra| format!("extra == '{extra}'"));
-        let markers: Vec<String> =
-            self.marker.iter().map(|marker| format!("({marker})")).chain(condition).collect();
+        let markers: Vec<String> = self.marker.iter().map(|marker| format!("({marker})")).chain(condition).collect();
         if !markers.is_empty() {
             let _ = write!(text, ", marker = {}", quoted(&markers.join(" and ")));
         }
