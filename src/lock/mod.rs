@@ -14,7 +14,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Diagnose, ExitStatus, FileError};
+use crate::error::{Diagnose, ExitStatus, FileError, TomlError};
 use crate::workspace;
 use recorded::Recorded;
 
@@ -403,7 +403,7 @@ pub enum LockError {
         /// The lock.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml::de::Error>,
+        source: TomlError,
     },
     /// Its version is not one that this program knows.
     #[error("lock `{path}` has version {found}, expected version {expected}")]

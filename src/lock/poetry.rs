@@ -16,6 +16,7 @@ use super::{
     Choices, Condition, Dialect, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
     Shape, Source, WheelOrder, constraint,
 };
+use crate::error::TomlError;
 use crate::packaging::{
     ExtraName, GroupName, Marker, PackageName, Version, VersionRange, assume_extra, parse_marker, parse_requirement,
 };
@@ -210,7 +211,7 @@ pub(super) fn parse(text: &str, pyproject: Option<&str>, path: &Path) -> Result<
     let pyproject: PyprojectWire = match pyproject {
         Some(text) => toml::from_str(text).map_err(|source| LockError::Malformed {
             path: path.with_file_name("pyproject.toml"),
-            source: Box::new(source),
+            source: TomlError::new(&source, text),
         })?,
         None => PyprojectWire::default(),
     };

@@ -106,3 +106,54 @@ fn a_python_outside_the_lock_is_never_advised() {
     let refused = plan(&sandbox, &["--python", "3.8"]).fails_with(4);
     refused.says(&["`>=3.9`", "`--python 3.9`"]);
 }
+
+#[test]
+fn each_target_gets_its_best_wheel() {
+    let tags = [
+        "py2.py3-none-any",
+        "cp38-abi3-manylinux_2_5_x86_64.manylinux1_x86_64",
+        "cp310-abi3-manylinux_2_28_x86_64",
+        "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+        "1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+        "cp311-cp311-manylinux_2_31_x86_64",
+        "cp311-cp311-linux_aarch64",
+        "cp312-none-manylinux2010_x86_64",
+        "cp313-cp313t-manylinux2014_x86_64",
+        "cp314-abi3.abi3t-manylinux_2_28_x86_64",
+        "cp39-cp39-musllinux_1_1_x86_64.musllinux_1_2_x86_64",
+        "cp311-abi3-musllinux_1_1_x86_64",
+        "cp311-cp311-musllinux_1_2_aarch64",
+        "pp311-pypy311_pp73-manylinux2014_x86_64",
+        "cp311-cp311d-manylinux2014_x86_64",
+        "cp311-cp311-macosx_11_0_universal2",
+    ];
+    let sandbox = Sandbox::new(&lone(&["a"]).package(wheels("a", &tags)));
+    for (platform, python, expected) in [
+        // A build tag decides between equal tags; a newer manylinux is better than an older one.
+        ("x86_64-manylinux2014", "3.11", "1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64"),
+        ("x86_64-manylinux_2_30", "3.11", "1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64"),
+        ("x86_64-manylinux_2_35", "3.11", "cp311-cp311-manylinux_2_31_x86_64"),
+        // Any C library's wheels are older than these: only the stable ABI's is old enough.
+        ("x86_64-manylinux1", "3.11", "cp38-abi3-manylinux_2_5_x86_64.manylinux1_x86_64"),
+        // The stable ABI of an older Python, the newest first, before `none` of no Python in particular.
+        ("x86_64-manylinux2014", "3.10", "cp38-abi3-manylinux_2_5_x86_64.manylinux1_x86_64"),
+        ("x86_64-manylinux_2_28", "3.10", "cp310-abi3-manylinux_2_28_x86_64"),
+        ("x86_64-manylinux2014", "3.12", "cp312-none-manylinux2010_x86_64"),
+        ("x86_64-manylinux_2_28", "3.14", "cp314-abi3.abi3t-manylinux_2_28_x86_64"),
+        // Without the interpreter lock only its own ABIs count.
+        ("x86_64-manylinux2014", "3.13t", "cp313-cp313t-manylinux2014_x86_64"),
+        ("x86_64-manylinux2014", "3.14t", "py2.py3-none-any"),
+        // `linux` promises nothing, but is accepted; musl has wheels of its own.
+        ("aarch64-manylinux2014", "3.11", "cp311-cp311-linux_aarch64"),
+        ("aarch64-manylinux2014", "3.12", "py2.py3-none-any"),
+        ("x86_64-musllinux_1_2", "3.9", "cp39-cp39-musllinux_1_1_x86_64.musllinux_1_2_x86_64"),
+        ("x86_64-musllinux_1_2", "3.12", "cp311-abi3-musllinux_1_1_x86_64"),
+        ("aarch64-musllinux_1_2", "3.11", "cp311-cp311-musllinux_1_2_aarch64"),
+        ("aarch64-musllinux_1_1", "3.11", "cp311-cp311-linux_aarch64"),
+    ] {
+        let planned = plan(&sandbox, &["--platform", platform, "--python", python]).success().json();
+        let packages = planned["targets"][0]["packages"].as_array().expect("packages");
+        let package = packages.iter().find(|package| package["name"] == "a").expect("package");
+        assert_eq!(package["filename"], format!("a-1.0-{expected}.whl"), "{platform} {python}");
+    }
+}

@@ -131,7 +131,7 @@ fn locked_packages() -> String {
         let wheels = if *name == "repo" { String::new() } else { format!("wheels = [{wheel}]\n") };
         format!("\n[[package]]\nname = \"{name}\"\nversion = \"1.0\"\nsource = {{ {source} }}\n{wheels}")
     };
-    names.iter().map(package).collect()
+    names.iter().map(package).collect::<Vec<_>>().concat()
 }
 
 fn write(sandbox: &Sandbox, name: &str, text: &str) {
@@ -270,7 +270,7 @@ fn sources_that_changed_are_named() {
 
 #[test]
 fn many_differences_are_cut() {
-    let many: String = (0..9).map(|number| format!("\"new-{number}\", ")).collect();
+    let many = (0..9).map(|number| format!("\"new-{number}\", ")).collect::<Vec<_>>().concat();
     let finished = changed("\"repo\",", &format!("\"repo\", {many}")).bundle(&["plan"]).fails_with(3);
     finished.says(&["`new-0`", "`new-4`", "and 4 more"]);
     assert!(!finished.stderr.contains("new-5"), "{}", finished.stderr);
