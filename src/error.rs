@@ -187,14 +187,14 @@ mod tests {
         let long = "x".repeat(1000);
         let text = format!("a = 1\nb = {{ c = \"é{long}\", d = ?, e = \"{long}\" }}\n");
         let lines: Vec<String> = shown(&text).lines().map(str::to_owned).collect();
-        assert!(lines[0].starts_with("line 2, column 1019: "), "{lines:?}");
+        assert!(lines[0].starts_with("line 2, column 1020: "), "{lines:?}");
         assert!(
             lines[1].starts_with("…xxx") && lines[1].ends_with("xxx…") && lines[1].chars().count() < 90,
             "{lines:?}"
         );
         assert_eq!(lines[1].chars().nth(lines[2].len() - 1), Some('?'), "{lines:?}");
         let lines: Vec<String> = shown("a = ").lines().map(str::to_owned).collect();
-        assert_eq!(lines[1..], ["a =", "    ^"].map(str::to_owned));
+        assert_eq!(lines[1..], ["a = ", "    ^"].map(str::to_owned));
     }
 
     #[test]
