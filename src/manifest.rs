@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::packaging::{ExtraName, GroupName, PackageName, VersionSpecifiers};
+use crate::packaging::{ExtraName, GroupName, PackageName, VersionSpecifiers, Wanted};
 
 /// A `pyproject.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -122,6 +122,12 @@ pub struct UvTable {
     /// Settings of groups.
     #[serde(default)]
     pub dependency_groups: BTreeMap<GroupName, GroupTable>,
+    /// Every package is built from source.
+    #[serde(default)]
+    pub no_binary: bool,
+    /// Packages that are built from source.
+    #[serde(default)]
+    pub no_binary_package: Vec<PackageName>,
     /// How versions are chosen.
     pub resolution: Option<toml::Value>,
     /// Which pre-releases are allowed.
@@ -245,5 +251,10 @@ impl Manifest {
     /// Whether it has a `[build-system]`.
     pub fn has_build_system(&self) -> bool {
         self.build_system.is_some()
+    }
+
+    /// The packages that uv builds from source although they have wheels.
+    pub fn built_from_source(&self) -> Wanted<PackageName> {
+        if self.uv().no_binary { Wanted::All } else { Wanted::Listed(self.uv().no_binary_package.clone()) }
     }
 }

@@ -3,14 +3,15 @@
 //! Order of precedence: command line (and its `BUNDLE_…` variables), app, `[tool.bundle]`, defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
 use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::freshness;
 use crate::interpreter;
-use crate::lock::{self, Lock, LockFile};
+use crate::lock::{self, Lock, LockFile, LockKind};
+use crate::manifest::Manifest;
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project};
@@ -166,10 +167,11 @@ impl Workspace {
                 lock::find(&project.directory, of)?
             }
         };
-        let lock = LockFile::read(lock)?;
+        let mut lock = LockFile::read(lock)?;
         if !selection.frozen {
             freshness::check(&lock)?;
         }
+        complete(&mut lock, &project.directory);
         let owner = home.as_ref().filter(|_| project.configuration.is_none()).unwrap_or(&project);
         let configuration = owner.configuration.clone().unwrap_or_default();
         let configured_project = owner.name.clone();
@@ -371,6 +373,36 @@ impl Workspace {
             .map(minor)
             .ok_or(SettingsError::NoPython)
     }
+}
+
+/// Adds to a lock what only manifests know: the project that a pylock.toml does not list, and which packages uv is to
+/// build from source.
+fn complete(file: &mut LockFile, project: &Path) {
+    match file.lock.kind {
+        LockKind::Uv => {
+            if let Some(manifest) = Manifest::read(file.directory()) {
+                file.lock.forbid_wheels(&manifest.built_from_source());
+            }
+        }
+        LockKind::Pylock => {
+            let Some(manifest) = Manifest::read(project).filter(Manifest::has_build_system) else { return };
+            let directory = file.directory().canonicalize().unwrap_or_else(|_| file.directory().to_owned());
+            let path = relative(&directory, project);
+            if let Some(table) = manifest.project {
+                let version = table.version.and_then(|version| version.parse().ok());
+                file.lock.add_project(table.name, version, path);
+            }
+        }
+        LockKind::Poetry => {}
+    }
+}
+
+/// The way from one directory to another, both absolute, so that it is the same wherever both are.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(to.components().skip(shared)).collect();
+    if way.as_os_str().is_empty() { PathBuf::from(".") } else { way }
 }
 
 /// What the nearest `.python-version` says, from the project up to the lock.

@@ -563,3 +563,43 @@ fn the_fixture_matches_its_lock() {
     let finished = Sandbox::empty().bundle(&["plan", "--python", "3.11", "--project"]).arg(fixture).finish();
     assert!(!is_stale(&finished));
 }
+
+#[test]
+fn a_project_that_a_pylock_does_not_list_is_packed_with_it() {
+    let member = Member::root("app").file("src/app/__init__.py", "").script("app", "app:main");
+    let sandbox = Sandbox::new(&Project::for_fixed_target().member(member));
+    std::fs::remove_file(sandbox.project().join("uv.lock")).expect("the lock is removed");
+    std::fs::create_dir(sandbox.project().join("locks")).expect("a directory");
+    for (lock, path) in [("pylock.toml", "."), ("locks/pylock.prod.toml", "..")] {
+        write(&sandbox, lock, PYLOCK);
+        let plan = sandbox.bundle(&["plan", "--json", "--lock"]).arg(lock).current_dir(sandbox.project()).success();
+        let target = plan.json()["targets"][0].clone();
+        assert_eq!(target["project"]["name"], "app", "{lock}");
+        assert_eq!(target["project"]["path"], path, "{lock}");
+        assert_eq!(target["packages"].as_array().map(Vec::len), Some(1), "{lock}");
+    }
+    // A directory with settings of tools is no project, and a listed one is there once.
+    let listed = format!("{PYLOCK}\n[[packages]]\nname = \"app\"\ndirectory = {{ path = \".\" }}\n");
+    write(&sandbox, "pylock.toml", &listed);
+    let plan = || sandbox.bundle(&["plan", "--json", "--lock", "pylock.toml"]).current_dir(sandbox.project()).success();
+    assert_eq!(plan().json()["targets"][0]["project"], serde_json::Value::Null);
+    write(&sandbox, "pylock.toml", PYLOCK);
+    replace(&sandbox, "pyproject.toml", "[build-system]", "[not-a-build-system]");
+    assert_eq!(plan().json()["targets"][0]["project"], serde_json::Value::Null);
+}
+
+#[test]
+fn wheels_that_the_project_forbids_are_not_packed() {
+    let project = |settings: &str| {
+        Project::for_fixed_target()
+            .member(Member::root("app").needs(&["a", "b"]))
+            .package(Package::unavailable("a", "1.0").wheel("py3-none-any").sdist())
+            .package(Package::unavailable("b", "1.0").wheel("py3-none-any"))
+            .configured_with(&format!("[tool.uv]\n{settings}\n"))
+    };
+    let one = Sandbox::new(&project("no-binary-package = [\"A\"]"));
+    one.bundle(&["plan"]).fails_with(4).says(&["1 package has no wheel", "a 1.0  its wheels are not to be used"]);
+    let all = Sandbox::new(&project("no-binary = true"));
+    all.bundle(&["plan"]).fails_with(4).says(&["2 packages have no wheel"]);
+    Sandbox::new(&project("no-binary = false")).bundle(&["plan"]).success();
+}
