@@ -33,6 +33,8 @@ fn main() -> ExitCode {
 fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let workspace =
         Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
+    // Not needed, but wrong ones are better known early.
+    workspace.mirrors(&global.mirrors)?;
     let unit = workspace.plan_unit(args)?;
     let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
     let selections: Vec<Selection> =
