@@ -213,12 +213,17 @@ impl CredentialStore {
             username.is_none_or(|username| found.username == username || found.username.is_empty())
         };
         let of_index = self.candidates(url, index).find_map(|known| known.credentials.as_ref().filter(suits));
-        if let Some(found) = of_index {
+        let of_index = of_index.map(|found| {
             let username = username.unwrap_or(&found.username);
-            return Some(Credentials::new(username, found.password.clone(), found.source.clone()));
+            Credentials::new(username, found.password.clone(), found.source.clone())
+        });
+        if of_index.as_ref().is_some_and(|found| !found.password.is_empty()) {
+            return of_index;
         }
-        let (login, password) = self.netrc.login(url.host_str()?, username)?;
-        Some(Credentials::new(login, password, CredentialSource::Netrc))
+        let username = username.or(of_index.as_ref().map(Credentials::username));
+        let of_netrc = self.netrc.login(url.host_str()?, username);
+        let of_netrc = of_netrc.map(|(login, password)| Credentials::new(login, password, CredentialSource::Netrc));
+        of_netrc.or(of_index)
     }
 
     /// The indexes on the URL's origin, the one that it most likely belongs to first.
@@ -237,8 +242,8 @@ impl CredentialStore {
         let host = url.host_str().unwrap_or_default();
         let netrc = format!("in `~/.netrc`: `machine {host} login NAME password WORD`");
         match self.candidates(url, index).find_map(|known| known.variables.as_ref()) {
-            Some(start) => format!("give them in `{start}_USERNAME` and `{start}_PASSWORD`, or {netrc}"),
-            None => format!("give them {netrc}"),
+            Some(start) => format!("give credentials in `{start}_USERNAME` and `{start}_PASSWORD`, or {netrc}"),
+            None => format!("give credentials {netrc}"),
         }
     }
 }
@@ -325,13 +330,11 @@ mod tests {
         CredentialStore::from_parts(indexes, &variable, Some(auth), Some(netrc))
     }
 
-    fn found(store: &CredentialStore, text: &str) -> Option<(String, String)> {
+    /// `name:password`, or `none`.
+    fn found(store: &CredentialStore, text: &str) -> String {
         let (url, own) = take_credentials(url(text));
-        store.find(&url, own.as_ref(), None).map(|found| (found.username, found.password))
-    }
-
-    fn pair(username: &str, password: &str) -> Option<(String, String)> {
-        Some((username.to_owned(), password.to_owned()))
+        let found = store.find(&url, own.as_ref(), None);
+        found.map_or_else(|| "none".to_owned(), |found| format!("{}:{}", found.username, found.password))
     }
 
     #[test]
@@ -339,31 +342,31 @@ mod tests {
         let index = [poetry("corp", "https://corp.test/simple")];
         let variables = [("POETRY_HTTP_BASIC_CORP_USERNAME", "var"), ("POETRY_HTTP_BASIC_CORP_PASSWORD", "able")];
         let all = store(&index, &variables);
-        assert_eq!(found(&all, "https://me:p%40ss%3A@corp.test/simple/x/"), pair("me", "p@ss:"));
-        assert_eq!(found(&all, "https://corp.test/simple/x/"), pair("var", "able"));
-        assert_eq!(found(&store(&index, &[]), "https://corp.test/simple/x/"), pair("auth", "toml"));
-        assert_eq!(found(&store(&[], &[]), "https://corp.test/simple/x/"), pair("net", "rc"));
-        assert_eq!(found(&store(&[], &[]), "https://else.test/simple/x/"), None);
+        assert_eq!(found(&all, "https://me:p%40ss%3A@corp.test/simple/x/"), "me:p@ss:");
+        assert_eq!(found(&all, "https://corp.test/simple/x/"), "var:able");
+        assert_eq!(found(&store(&index, &[]), "https://corp.test/simple/x/"), "auth:toml");
+        assert_eq!(found(&store(&[], &[]), "https://corp.test/simple/x/"), "net:rc");
+        assert_eq!(found(&store(&[], &[]), "https://else.test/simple/x/"), "none");
     }
 
     #[test]
     fn an_index_has_its_own_origin_only() {
         let all = store(&[uv("my-index", "https://index.test/simple")], &[("UV_INDEX_MY_INDEX_PASSWORD", "word")]);
         for own in ["https://index.test/files/x.whl", "https://index.test:443/simple/x/"] {
-            assert_eq!(found(&all, own), pair("", "word"), "{own}");
+            assert_eq!(found(&all, own), ":word", "{own}");
         }
         for other in ["http://index.test/simple/x/", "https://index.test:8443/simple/x/", "https://a.index.test/x"] {
-            assert_eq!(found(&all, other), None, "{other}");
+            assert_eq!(found(&all, other), "none", "{other}");
         }
-        assert_eq!(found(&all, "https://files.test/x.whl"), pair("files", "rc"));
+        assert_eq!(found(&all, "https://files.test/x.whl"), "files:rc");
     }
 
     #[test]
     fn several_indexes_share_a_host() {
         let indexes = [uv("a", "https://host.test/a/simple"), uv("b", "https://host.test/b/simple/")];
         let all = store(&indexes, &[("UV_INDEX_A_USERNAME", "a"), ("UV_INDEX_B_USERNAME", "b")]);
-        assert_eq!(found(&all, "https://host.test/b/simple/x/"), pair("b", ""));
-        assert_eq!(found(&all, "https://host.test/a/simple/x/"), pair("a", ""));
+        assert_eq!(found(&all, "https://host.test/b/simple/x/"), "b:");
+        assert_eq!(found(&all, "https://host.test/a/simple/x/"), "a:");
         let file = url("https://host.test/files/x.whl");
         let of = |index: &str| all.find(&file, None, Some(&url(index))).expect("credentials").username;
         assert_eq!(of("https://host.test/b/simple/"), "b");
@@ -377,16 +380,19 @@ mod tests {
         assert_eq!(uv("my.in-dex 2", "").variables().as_deref(), Some("UV_INDEX_MY_IN_DEX_2"));
         assert_eq!(poetry("my.in-dex_2", "").variables().as_deref(), Some("POETRY_HTTP_BASIC_MY_IN_DEX_2"));
         let dotted = store(&[poetry("a.b", "https://host.test/simple")], &[]);
-        assert_eq!(found(&dotted, "https://host.test/simple/"), pair("dotted", ""));
+        assert_eq!(found(&dotted, "https://host.test/simple/"), "dotted:");
     }
 
     #[test]
     fn a_user_name_alone_finds_its_password() {
-        assert_eq!(found(&store(&[], &[]), "https://net@corp.test/"), pair("net", "rc"));
-        assert_eq!(found(&store(&[], &[]), "https://other@corp.test/"), pair("other", ""));
+        assert_eq!(found(&store(&[], &[]), "https://net@corp.test/"), "net:rc");
+        assert_eq!(found(&store(&[], &[]), "https://other@corp.test/"), "other:");
         let named = uv("x", "https://me@host.test/simple");
         let all = store(&[named], &[("UV_INDEX_X_PASSWORD", "word")]);
-        assert_eq!(found(&all, "https://host.test/simple/"), pair("me", "word"));
+        assert_eq!(found(&all, "https://host.test/simple/"), "me:word");
+        let same_name = store(&[uv("x", "https://net@corp.test/simple")], &[]);
+        assert_eq!(found(&same_name, "https://corp.test/simple/"), "net:rc");
+        assert_eq!(found(&same_name, "https://net@corp.test/simple/"), "net:rc");
     }
 
     #[test]
@@ -397,9 +403,9 @@ mod tests {
             ("UV_INDEX_URL", "https://e:f@g.test/simple?x=y"),
         ];
         let all = store(&[], &variables);
-        assert_eq!(found(&all, "https://a.test/simple/x/"), pair("user", ""));
-        assert_eq!(found(&all, "https://d.test/files/x"), pair("b", "c"));
-        assert_eq!(found(&all, "https://g.test/files/x"), pair("e", "f"));
+        assert_eq!(found(&all, "https://a.test/simple/x/"), "user:");
+        assert_eq!(found(&all, "https://d.test/files/x"), "b:c");
+        assert_eq!(found(&all, "https://g.test/files/x"), "e:f");
     }
 
     #[test]

@@ -213,7 +213,10 @@ impl Diagnose for FetchError {
             Self::Network { source, .. } | Self::Page { source, .. } => Some(source.hint()),
             Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::MirrorFile { .. } => Some("complete the mirror, or leave its `--mirror` out".into()),
-            Self::NotOnIndex { .. } => Some("was it removed, or is it on another index? lock the package again".into()),
+            Self::NotOnIndex { .. } => Some(
+                "was it removed, is it on another index, or does the index want credentials? else lock the package again"
+                    .into(),
+            ),
             Self::IndexPage { .. } | Self::NotRemote { .. } => {
                 Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into())
             }
@@ -381,7 +384,7 @@ impl Job {
 
     /// The lock's URL is none.
     fn no_url(&self) -> FetchError {
-        let server = Server::Host { host: "?".to_owned(), mirror_of: None };
+        let server = Server::Host("its server".to_owned());
         self.failed(Failed::new(NetworkError::Url, &server), String::new())
     }
 

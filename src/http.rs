@@ -46,7 +46,7 @@ pub enum NetworkError {
     #[error("the server answered {0}")]
     Status(StatusCode),
     /// The server wants to know who asks, or does not like who does.
-    #[error("the server answered {status} {}", answered_to(.sent.as_ref()))]
+    #[error("the server answered {status}; it was given {}", given(.sent.as_ref()))]
     Denied {
         /// 401 or 403.
         status: StatusCode,
@@ -84,8 +84,8 @@ pub enum NetworkError {
     Offline,
 }
 
-fn answered_to(sent: Option<&CredentialSource>) -> String {
-    sent.map_or_else(|| "without credentials".to_owned(), |source| format!("to the credentials of {source}"))
+fn given(sent: Option<&CredentialSource>) -> String {
+    sent.map_or_else(|| "no credentials".to_owned(), |source| format!("those of {source}"))
 }
 
 impl NetworkError {
@@ -116,7 +116,7 @@ impl NetworkError {
     pub fn hint(&self) -> String {
         match self {
             Self::Denied { sent: None, advice, .. } => advice.clone(),
-            Self::Denied { sent: Some(_), advice, .. } => format!("are they right, and allowed to read? {advice}"),
+            Self::Denied { sent: Some(_), advice, .. } => format!("are they right, and allowed to read? else {advice}"),
             Self::Status(StatusCode::TOO_MANY_REQUESTS) => {
                 "the server wants fewer requests: try later, or with fewer `--jobs`".into()
             }
@@ -162,30 +162,28 @@ impl NetworkError {
 /// Who was asked, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
-    /// A host, with its port if that is unusual.
-    Host {
-        /// The host that was asked.
-        host: String,
-        /// The host that it is a mirror of.
-        mirror_of: Option<String>,
-    },
+    /// A host, with its port if that is unusual, and what it is a mirror of, in words.
+    Host(String),
     /// Nobody: a file was read.
     ThisMachine,
 }
 
 impl Server {
     fn of(url: &Url) -> Self {
-        Self::Host { host: host(url), mirror_of: None }
+        Self::Host(format!("`{}`", host(url)))
+    }
+
+    fn mirror(url: &Url, original: &Url) -> Self {
+        Self::Host(format!("`{}` (mirror of `{}`)", host(url), host(original)))
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { host, mirror_of: None } => write!(f, "`{host}`"),
-            Self::Host { host, mirror_of: Some(original) } => write!(f, "`{host}` (mirror of `{original}`)"),
-            Self::ThisMachine => f.write_str("this machine"),
-        }
+        f.write_str(match self {
+            Self::Host(words) => words,
+            Self::ThisMachine => "this machine",
+        })
     }
 }
 
@@ -247,6 +245,7 @@ pub struct Request {
     pub place: Place,
     /// Who is asked.
     pub server: Server,
+    is_mirrored: bool,
     /// The URL of the index that this belongs to, as configured.
     index: Option<Url>,
     credentials: Option<Credentials>,
@@ -298,27 +297,33 @@ impl Network {
     /// How a URL is asked for, which may have credentials in it; `index` is the URL of the index that it belongs to.
     pub fn request(&self, url: Url, index: Option<&Url>) -> Request {
         let (url, own) = take_credentials(url);
-        if let Some(path) = (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten() {
-            return Request { place: Place::File(path), server: Server::ThisMachine, index: None, credentials: None };
-        }
-        let Some(place) = self.mirrors.place_of(&url) else {
-            let credentials = self.credentials.find(&url, own.as_ref(), index);
-            let server = Server::of(&url);
-            return Request {
-                place: Place::Http { url, credentials: None },
-                server,
-                index: index.cloned(),
-                credentials,
-            };
+        let of_file = |path, is_mirrored| Request {
+            place: Place::File(path),
+            server: Server::ThisMachine,
+            is_mirrored,
+            index: None,
+            credentials: None,
         };
-        // The original's credentials are for the original's host only.
-        match place {
-            Place::Http { url: instead, credentials } => {
-                let credentials = self.credentials.find(&instead, credentials.as_ref(), None);
-                let server = Server::Host { host: host(&instead), mirror_of: Some(host(&url)) };
-                Request { place: Place::Http { url: instead, credentials: None }, server, index: None, credentials }
-            }
-            Place::File(_) => Request { place, server: Server::ThisMachine, index: None, credentials: None },
+        if let Some(path) = (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten() {
+            return of_file(path, false);
+        }
+        match self.mirrors.place_of(&url) {
+            None => Request {
+                server: Server::of(&url),
+                is_mirrored: false,
+                index: index.cloned(),
+                credentials: self.credentials.find(&url, own.as_ref(), index),
+                place: Place::Http(url),
+            },
+            // The original's credentials are for the original's host only.
+            Some((Place::Http(instead), own)) => Request {
+                server: Server::mirror(&instead, &url),
+                is_mirrored: true,
+                index: None,
+                credentials: self.credentials.find(&instead, own, None),
+                place: Place::Http(instead),
+            },
+            Some((Place::File(path), _)) => of_file(path, true),
         }
     }
 
@@ -328,7 +333,7 @@ impl Network {
         let mut is_authenticated = false;
         for _ in 0..=MAX_REDIRECTS {
             let url = match request.place {
-                Place::Http { url, .. } => url,
+                Place::Http(url) => url,
                 Place::File(path) => return Ok(Reply::File(path)),
             };
             let server = request.server;
@@ -342,7 +347,7 @@ impl Network {
             let response = builder.send().await.map_err(|error| failed(NetworkError::transport(&error)))?;
             let status = response.status();
             if matches!(status, StatusCode::OK | StatusCode::NOT_MODIFIED) {
-                return Ok(Reply::Http(Answer { response, url, server, is_authenticated }));
+                return Ok(Reply::Http(Box::new(Answer { response, url, server, is_authenticated })));
             }
             let location = response.headers().get(LOCATION).filter(|_| is_redirect(status));
             let Some(location) = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()) else {
@@ -374,11 +379,10 @@ impl Network {
         let target = from.join(location.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let target = target.ok_or_else(|| NetworkError::BadRedirect(printable()))?;
         let mut next = self.request(target.clone(), index);
-        let is_mirrored = !matches!(&next.server, Server::Host { mirror_of: None, .. });
-        if from.scheme() == "https" && target.scheme() == "http" && !is_mirrored {
+        if from.scheme() == "https" && target.scheme() == "http" && !next.is_mirrored {
             return Err(NetworkError::Downgrade(host(&target)));
         }
-        if !is_mirrored && from.origin() == target.origin() {
+        if !next.is_mirrored && from.origin() == target.origin() {
             next.credentials = credentials.or(next.credentials);
         }
         Ok(next)
@@ -389,7 +393,7 @@ impl Network {
 #[derive(Debug)]
 pub enum Reply {
     /// A server's answer.
-    Http(Answer),
+    Http(Box<Answer>),
     /// A file of a mirror.
     File(PathBuf),
 }

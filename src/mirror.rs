@@ -83,14 +83,9 @@ struct Mirror {
 /// Where something is to be asked for.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// At a URL.
-    Http {
-        /// Without credentials.
-        url: Url,
-        /// Those of a mirror.
-        credentials: Option<Credentials>,
-    },
-    /// In a file of a mirror.
+    /// At a URL without credentials.
+    Http(Url),
+    /// In a file or directory.
     File(PathBuf),
 }
 
@@ -119,9 +114,9 @@ impl Mirrors {
         Ok(Self { mirrors })
     }
 
-    /// Where a URL without credentials is to be asked for instead, if it has a mirror.
-    pub fn place_of(&self, url: &Url) -> Option<Place> {
-        self.mirrors.iter().find_map(|mirror| mirror.place_of(url))
+    /// Where a URL without credentials is to be asked for instead, if it has a mirror, and the mirror's credentials.
+    pub fn place_of(&self, url: &Url) -> Option<(Place, Option<&Credentials>)> {
+        self.mirrors.iter().find_map(|mirror| Some((mirror.place_of(url)?, mirror.credentials.as_ref())))
     }
 }
 
@@ -181,7 +176,7 @@ impl Mirror {
             return inside.then_some(Place::File(path));
         }
         target.set_query(url.query());
-        Some(Place::Http { url: target, credentials: self.credentials.clone() })
+        Some(Place::Http(target))
     }
 }
 
@@ -203,8 +198,8 @@ mod tests {
     }
 
     fn place(mirrors: &Mirrors, url: &str) -> Option<String> {
-        mirrors.place_of(&Url::parse(url).expect("URL")).map(|place| match place {
-            Place::Http { url, credentials } => {
+        mirrors.place_of(&Url::parse(url).expect("URL")).map(|(place, credentials)| match place {
+            Place::Http(url) => {
                 let user = credentials.map_or_else(String::new, |found| format!("{} at ", found.username()));
                 format!("{user}{url}")
             }

@@ -32,7 +32,10 @@ impl Netrc {
         let mut words = Words { rest: text };
         while let Some(word) = words.keyword() {
             match word.as_str() {
-                "machine" => entries.push(Entry { machine: words.value(), ..Entry::default() }),
+                "machine" => {
+                    let machine = Some(words.value().unwrap_or_default());
+                    entries.push(Entry { machine, ..Entry::default() });
+                }
                 "default" => entries.push(Entry::default()),
                 "macdef" => words.skip_macro(),
                 "login" | "user" => set(&mut entries, words.value(), |entry| &mut entry.login),

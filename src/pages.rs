@@ -73,10 +73,10 @@ struct Kept {
     url: Url,
     etag: Option<String>,
     last_modified: Option<String>,
-    /// Seconds since 1970.
-    kept_at: u64,
-    /// Likewise: when it has to be asked for again.
-    fresh_until: u64,
+    /// When it was got, in seconds since 1970.
+    since: u64,
+    /// Likewise; then it has to be asked for again.
+    until: u64,
     files: Vec<IndexFile>,
 }
 
@@ -115,7 +115,7 @@ impl Pages {
 
     async fn find(&self, request: &Request, ask: bool) -> Result<Page, NoPage> {
         let url = match &request.place {
-            Place::Http { url, .. } => url.clone(),
+            Place::Http(url) => url.clone(),
             Place::File(directory) => {
                 return in_background({
                     let directory = directory.clone();
@@ -161,7 +161,11 @@ impl Pages {
     }
 
     /// Asks for a page until there is an answer; without a body, the kept one still holds.
-    async fn ask(&self, request: &Request, kept: Option<&Kept>) -> Result<(Answer, Option<Vec<u8>>), (Failed, String)> {
+    async fn ask(
+        &self,
+        request: &Request,
+        kept: Option<&Kept>,
+    ) -> Result<(Box<Answer>, Option<Vec<u8>>), (Failed, String)> {
         let headers = page_headers(kept);
         let mut retries = Retries::default();
         loop {
@@ -177,7 +181,7 @@ impl Pages {
         request: &Request,
         headers: &HeaderMap,
         has_kept: bool,
-    ) -> Result<(Answer, Option<Vec<u8>>), Failed> {
+    ) -> Result<(Box<Answer>, Option<Vec<u8>>), Failed> {
         let mut answer = match self.network.get(request, headers).await? {
             Reply::Http(answer) => answer,
             Reply::File(path) => {
@@ -281,9 +285,9 @@ impl Freshness {
             return Ok(files);
         }
         let now = seconds_since_1970();
-        let fresh_until = now.saturating_add(self.lifetime.as_secs());
+        let until = now.saturating_add(self.lifetime.as_secs());
         let Self { etag, last_modified, .. } = self;
-        let kept = Kept { url, etag, last_modified, kept_at: now, fresh_until, files };
+        let kept = Kept { url, etag, last_modified, since: now, until, files };
         kept.write(cache, path)?;
         Ok(kept.files)
     }
@@ -305,7 +309,7 @@ fn lifetime(directives: &[String], age: Duration) -> (bool, Duration) {
 impl Kept {
     fn is_fresh(&self) -> bool {
         // A clock that was set back says nothing.
-        (self.kept_at..self.fresh_until).contains(&seconds_since_1970())
+        (self.since..self.until).contains(&seconds_since_1970())
     }
 
     /// Reads a kept page of a URL: a line with the hash of what follows, and JSON.

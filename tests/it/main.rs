@@ -3,6 +3,7 @@
 
 mod build;
 mod fetch;
+mod index;
 mod local;
 mod pack;
 mod plan;
