@@ -53,7 +53,7 @@ impl Poetry {
 
     /// Replaces what `pyproject.toml` says of indexes.
     fn source(mut self, toml: &str) -> Self {
-        self.source = toml.to_owned();
+        toml.clone_into(&mut self.source);
         self
     }
 
@@ -225,7 +225,9 @@ fn one_page_serves_all_files_of_a_package() {
         let wheel = Wheel::new("thing", "1.0").tag(&format!("py3-none-manylinux2014_{arch}"));
         wheel.file("thing.py", arch).build()
     });
-    wheels.iter().for_each(|wheel| server.publish(wheel));
+    for wheel in &wheels {
+        server.publish(wheel);
+    }
     let entries: Vec<_> =
         wheels.iter().map(|wheel| (wheel.filename.clone(), server.url(&wheel.filename), wheel.sha256())).collect();
     let entries: Vec<_> =

@@ -1,7 +1,7 @@
 //! A loopback HTTP/1.1 server, with or without TLS, that notes what it is asked, and misbehaves where it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -62,15 +62,20 @@ impl Answer {
     }
 
     fn write(&self, writer: &mut impl Write) -> std::io::Result<()> {
-        let mut head = format!("HTTP/1.1 {} Status\r\n", self.status);
-        let length = ("content-length", self.body.len().to_string());
-        let has_length = self.headers.iter().any(|(name, _)| *name == length.0);
-        for (name, value) in self.headers.iter().chain((!has_length).then_some(&length)) {
-            head += &format!("{name}: {value}\r\n");
+        write!(writer, "HTTP/1.1 {} Status\r\n", self.status)?;
+        if self.headers.iter().all(|(name, _)| *name != "content-length") {
+            write!(writer, "content-length: {}\r\n", self.body.len())?;
         }
-        writer.write_all((head + "\r\n").as_bytes())?;
+        end_head(writer, &self.headers)?;
         writer.write_all(&self.body)
     }
+}
+
+fn end_head(writer: &mut impl Write, headers: &[(&str, String)]) -> std::io::Result<()> {
+    for (name, value) in headers {
+        write!(writer, "{name}: {value}\r\n")?;
+    }
+    writer.write_all(b"\r\n")
 }
 
 /// What a client asked for.
@@ -337,7 +342,8 @@ fn arrive(shared: &Shared, request: Request) -> (Option<Reply>, Option<Answer>) 
 }
 
 /// Returns whether the connection can go on.
-fn write_reply(writer: &mut impl Write, reply: Option<Reply>, answer: Option<Answer>) -> std::io::Result<bool> {
+fn write_reply(connection: &mut impl Write, reply: Option<Reply>, answer: Option<Answer>) -> std::io::Result<bool> {
+    let writer = &mut BufWriter::new(connection);
     let done = match (reply, answer) {
         (Some(Reply::Reset), _) => false,
         (Some(Reply::Truncated), Some(answer)) => {
@@ -348,8 +354,8 @@ fn write_reply(writer: &mut impl Write, reply: Option<Reply>, answer: Option<Ans
             false
         }
         (Some(Reply::Endless(headers, piece)), _) => {
-            let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            write!(writer, "HTTP/1.1 200 Status\r\nconnection: close\r\n{head}\r\n")?;
+            writer.write_all(b"HTTP/1.1 200 Status\r\nconnection: close\r\n")?;
+            end_head(writer, &headers)?;
             loop {
                 writer.write_all(&piece)?;
             }
