@@ -106,7 +106,7 @@ pub fn parse_page(url: &Url, content_type: &str, body: &str) -> Result<Vec<Index
 fn check_version(version: Option<&str>) -> Result<(), PageError> {
     match version {
         Some(version) if version.split('.').next() != Some(API_VERSION) => {
-            Err(PageError::Version(version.chars().take(20).collect()))
+            Err(PageError::Version(version.chars().filter(|character| !character.is_control()).take(20).collect()))
         }
         _ => Ok(()),
     }
