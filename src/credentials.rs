@@ -84,15 +84,17 @@ pub fn take_credentials(mut url: Url) -> (Url, Option<Credentials>) {
     (url, Some(credentials))
 }
 
-/// A URL as it may be printed and written: without user name and password. Text that is no URL loses everything
-/// that could be one.
+/// A URL as it may be printed and written: without user name and password. Over SSH a user name is part of the
+/// address.
 pub fn without_credentials(url: &str) -> String {
     // What stands between `//` and the last `@` before the path; a parser would also normalise the rest.
     let Some(start) = url.find("//").map(|position| position + 2) else { return url.to_owned() };
     let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |length| start + length);
-    match url[start..end].rfind('@') {
-        Some(at) => format!("{}{}", &url[..start], &url[start + at + 1..]),
-        None => url.to_owned(),
+    match url[start..end].rsplit_once('@') {
+        Some((user, host)) if !url[..start].ends_with("ssh://") || user.contains(':') => {
+            format!("{}{host}{}", &url[..start], &url[end..])
+        }
+        _ => url.to_owned(),
     }
 }
 
@@ -413,7 +415,9 @@ mod tests {
         for (before, after) in [
             ("https://me:secret@host.test:8080/a@b?c@d#e", "https://host.test:8080/a@b?c@d#e"),
             ("https://me:se@cret@host.test", "https://host.test"),
-            ("git+ssh://git@host.test/x", "git+ssh://host.test/x"),
+            ("git+https://token@host.test/x", "git+https://host.test/x"),
+            ("git+ssh://git@host.test/x", "git+ssh://git@host.test/x"),
+            ("git+ssh://me:secret@host.test/x", "git+ssh://host.test/x"),
             ("https://host.test/%2B", "https://host.test/%2B"),
             ("no URL", "no URL"),
         ] {

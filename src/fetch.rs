@@ -24,7 +24,7 @@ use crate::http::{self, ClientError, Failed, Network, NetworkError, Reply, Reque
 use crate::index::{IndexFile, Match, PageError, find_file};
 use crate::lock::{Hash, HashAlgorithm, Location, Wheel};
 use crate::mirror::Mirrors;
-use crate::pages::{NoPage, Page, Pages};
+use crate::pages::{NoPage, Page, Pages, WantedFiles};
 use crate::ui::Ui;
 use crate::wheel::{WheelError, WheelFile};
 
@@ -314,8 +314,12 @@ impl Fetcher {
         let read_timeout = (!options.offline).then_some(options.read_timeout);
         let credentials = CredentialStore::new(&options.indexes);
         let network = Arc::new(Network::new(read_timeout, options.mirrors.clone(), credentials)?);
+        let wanted = WantedFiles {
+            names: missing.iter().map(|job| job.file.clone()).collect(),
+            hashes: missing.iter().filter_map(|job| Some(job.hash.as_ref()?.hex.clone())).collect(),
+        };
         let fetch = Arc::new(Fetch {
-            pages: Pages::new(Arc::clone(&network), self.cache.clone()),
+            pages: Pages::new(Arc::clone(&network), self.cache.clone(), wanted),
             network,
             cache: self.cache.clone(),
             bar: self.ui.download_bar(missing.iter().filter_map(|job| job.size).sum()),

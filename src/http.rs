@@ -437,7 +437,7 @@ pub fn file_headers() -> HeaderMap {
     HeaderMap::from_iter([(ACCEPT_ENCODING, reqwest::header::HeaderValue::from_static("identity"))])
 }
 
-/// Reads a page of an index to its end, which has to come before [`MAX_PAGE_LENGTH`], and decompresses it.
+/// Reads a page of an index to its end, which has to come within 64 MiB, and decompresses it.
 pub async fn read_page(response: &mut Response) -> Result<Vec<u8>, NetworkError> {
     if response.content_length().is_some_and(|length| length > MAX_PAGE_LENGTH as u64) {
         return Err(NetworkError::TooLong);

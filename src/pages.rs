@@ -6,7 +6,7 @@
 //! Only the few rules of <https://www.rfc-editor.org/rfc/rfc9111> are needed that one client with one kind of request
 //! meets; a library for all of them is larger than this file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -29,7 +29,7 @@ use crate::mirror::Place;
 /// The page of a package.
 #[derive(Debug)]
 pub struct Page {
-    /// Its files.
+    /// Its files, as far as they are wanted.
     pub files: Vec<IndexFile>,
     /// Who has it.
     pub server: Server,
@@ -55,8 +55,24 @@ pub enum NoPage {
 pub struct Pages {
     network: Arc<Network>,
     cache: Cache,
+    wanted: WantedFiles,
     /// By URL.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// The files that are looked for. Of the thousands on a page no others are remembered.
+#[derive(Debug, Default)]
+pub struct WantedFiles {
+    /// File names.
+    pub names: HashSet<String>,
+    /// Hashes in hexadecimal.
+    pub hashes: HashSet<String>,
+}
+
+impl WantedFiles {
+    fn has(&self, file: &IndexFile) -> bool {
+        self.names.contains(&file.name) || file.hashes.iter().any(|hash| self.hashes.contains(&hash.hex))
+    }
 }
 
 /// The page that is in use, and the one that it was then replaced by.
@@ -82,8 +98,8 @@ struct Kept {
 
 impl Pages {
     /// No pages yet.
-    pub fn new(network: Arc<Network>, cache: Cache) -> Self {
-        Self { network, cache, slots: Mutex::default() }
+    pub fn new(network: Arc<Network>, cache: Cache, wanted: WantedFiles) -> Self {
+        Self { network, cache, wanted, slots: Mutex::default() }
     }
 
     /// The page of a package on the index at a URL, which may have credentials in it.
@@ -130,9 +146,15 @@ impl Pages {
             move || Kept::read(&path, &url)
         })
         .await;
-        let page = |files, is_believed| Page { files, server: request.server.clone(), is_believed };
+        let page = |files: Vec<IndexFile>, server, is_believed| {
+            // Collected anew, so that the memory of the others goes.
+            let files = files.into_iter().filter(|file| self.wanted.has(file)).collect::<Box<[_]>>().into_vec();
+            Page { files, server, is_believed }
+        };
         let kept = match kept {
-            Some(kept) if !ask && (self.network.is_offline() || kept.is_fresh()) => return Ok(page(kept.files, true)),
+            Some(kept) if !ask && (self.network.is_offline() || kept.is_fresh()) => {
+                return Ok(page(kept.files, request.server.clone(), true));
+            }
             kept => kept,
         };
         let asked = self.ask(request, kept.as_ref()).await;
@@ -157,7 +179,7 @@ impl Pages {
             freshness.keep(&cache, &path, url, files, is_new).map_err(NoPage::Cache)
         })
         .await?;
-        Ok(Page { files, server, is_believed: false })
+        Ok(page(files, server, false))
     }
 
     /// Asks for a page until there is an answer; without a body, the kept one still holds.
