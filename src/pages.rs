@@ -17,7 +17,7 @@ use reqwest::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use url::Url;
 
 use crate::cache::{Cache, CacheError};
@@ -56,6 +56,8 @@ pub struct Pages {
     network: Arc<Network>,
     cache: Cache,
     wanted: WantedFiles,
+    /// A page in the making takes some ten times its length: no more at once than there are processors for.
+    turns: Semaphore,
     /// By URL.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
@@ -99,7 +101,8 @@ struct Kept {
 impl Pages {
     /// No pages yet.
     pub fn new(network: Arc<Network>, cache: Cache, wanted: WantedFiles) -> Self {
-        Self { network, cache, wanted, slots: Mutex::default() }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { network, cache, wanted, turns: Semaphore::new(processors), slots: Mutex::default() }
     }
 
     /// The page of a package on the index at a URL, which may have credentials in it.
@@ -141,11 +144,13 @@ impl Pages {
             }
         };
         let path = self.cache.page(&key(&url, request.is_authenticated()));
+        let turn = self.turns.acquire().await;
         let kept = in_background({
             let (path, url) = (path.clone(), url.clone());
             move || Kept::read(&path, &url)
         })
         .await;
+        drop(turn);
         let page = |files: Vec<IndexFile>, server, is_believed| {
             // Collected anew, so that the memory of the others goes.
             let files = files.into_iter().filter(|file| self.wanted.has(file)).collect::<Box<[_]>>().into_vec();
@@ -161,6 +166,7 @@ impl Pages {
         let (answer, body) = asked.map_err(|(failed, attempts)| NoPage::Network(failed, attempts))?;
         let mut freshness = Freshness::of(&answer);
         let (cache, is_new, server) = (self.cache.clone(), kept.is_none(), answer.server.clone());
+        let _turn = self.turns.acquire().await;
         let files = in_background(move || {
             let files = match (body, kept) {
                 (None, Some(kept)) => {
