@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
+use crate::credentials::ConfiguredIndex;
 use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::freshness;
 use crate::interpreter;
 use crate::lock::{self, Lock, LockFile, LockKind};
 use crate::manifest::Manifest;
+use crate::mirror::{MirrorError, Mirrors};
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project};
@@ -139,6 +141,8 @@ pub struct Workspace {
     pub project: Project,
     /// Its lock.
     pub lock: LockFile,
+    /// The indexes that the project and its workspace configure.
+    pub indexes: Vec<ConfiguredIndex>,
     configuration: Configuration,
     /// The project beside the configuration: what an app without `package` means.
     configured_project: Option<PackageName>,
@@ -175,7 +179,15 @@ impl Workspace {
         let owner = home.as_ref().filter(|_| project.configuration.is_none()).unwrap_or(&project);
         let configuration = owner.configuration.clone().unwrap_or_default();
         let configured_project = owner.name.clone();
-        Ok(Self { project, lock, configuration, configured_project })
+        let mut indexes = project.indexes.clone();
+        indexes.extend(home.into_iter().flat_map(|home| home.indexes));
+        Ok(Self { project, lock, indexes, configuration, configured_project })
+    }
+
+    /// The mirrors of the command line, of `BUNDLE_MIRROR` and of the configuration.
+    pub fn mirrors(&self, flags: &[String]) -> Result<Mirrors, MirrorError> {
+        let variable = std::env::var("BUNDLE_MIRROR").ok();
+        Mirrors::new(flags, variable.as_deref(), &self.configuration.mirrors)
     }
 
     /// Payload paths that several packages may write.
