@@ -350,6 +350,14 @@ fn a_member_has_the_lock_of_its_workspace() {
 }
 
 #[test]
+fn a_workspace_that_cannot_be_read_says_so_itself() {
+    let sandbox = workspace();
+    write(&sandbox, "pyproject.toml", "[project\n");
+    let finished = sandbox.bundle(&["plan"]).current_dir(sandbox.project().join("packages/api")).fails_with(3);
+    finished.says(&["project/pyproject.toml` cannot be understood", "line 1"]);
+}
+
+#[test]
 fn the_lock_of_something_else_is_not_taken() {
     let sandbox = workspace();
     let lone = "[project]\nname = \"tool\"\nversion = \"1\"\nrequires-python = \">=3.9\"\n";
