@@ -76,7 +76,6 @@ pub enum GroupEntry {
 struct ToolTable {
     #[serde(default)]
     uv: UvTable,
-    poetry: Option<IgnoredAny>,
 }
 
 /// `[tool.uv]`, as far as locks depend on it.
@@ -145,6 +144,28 @@ pub struct WorkspaceTable {
     /// Globs of directories that are none nevertheless.
     #[serde(default)]
     pub exclude: Vec<String>,
+}
+
+impl WorkspaceTable {
+    /// Reads no more of a directory's `pyproject.toml` than this table, so that nothing else can stand in the way.
+    pub fn read(directory: &Path) -> Result<Option<Self>, toml::de::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct FileWire {
+            tool: ToolWire,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct ToolWire {
+            uv: UvWire,
+        }
+        #[derive(Default, Deserialize)]
+        struct UvWire {
+            workspace: Option<WorkspaceTable>,
+        }
+        let text = fs_err::read_to_string(directory.join("pyproject.toml")).unwrap_or_default();
+        toml::from_str(&text).map(|file: FileWire| file.tool.uv.workspace)
+    }
 }
 
 /// An entry of `[tool.uv.sources]`: exactly one of `git`, `url`, `path`, `index` and `workspace`.
@@ -241,11 +262,6 @@ impl Manifest {
     /// `[tool.uv]`.
     pub fn uv(&self) -> &UvTable {
         &self.tool.uv
-    }
-
-    /// Whether it describes a project, be it in Poetry's way, and not only a workspace or settings of tools.
-    pub fn is_project(&self) -> bool {
-        self.project.is_some() || self.tool.poetry.is_some()
     }
 
     /// Whether it has a `[build-system]`.
