@@ -547,7 +547,7 @@ fn applicable(
             condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
                 && match choices.dialect {
                     Dialect::Extra => condition.marker.evaluate(environment, &start.extras),
-                    Dialect::Sets => evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups),
+                    Dialect::Sets => evaluate_with_choices(&condition.marker, environment, &start.extras, &start.groups),
                 }
         });
         if !applies {

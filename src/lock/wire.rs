@@ -20,7 +20,7 @@ impl Markers {
     pub(super) fn parse(&mut self, text: Option<&str>) -> Result<Marker, String> {
         let Some(text) = text else { return Ok(Marker::TRUE) };
         if let Some(marker) = self.parsed.get(text) {
-            return Ok(*marker);
+            return Ok(marker.clone());
         }
         let marker = parse_marker(text).map_err(|reason| {
             let start: String = text.chars().take(SHOWN_MARKER).collect();
@@ -28,7 +28,7 @@ impl Markers {
             format!("marker `{start}{rest}` cannot be understood: {reason}")
         })?;
         self.note_patch_releases(text);
-        self.parsed.insert(text.to_owned(), marker);
+        self.parsed.insert(text.to_owned(), marker.clone());
         Ok(marker)
     }
 
