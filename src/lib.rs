@@ -13,6 +13,7 @@ pub mod digest;
 pub mod entry_point;
 pub mod error;
 pub mod fetch;
+pub mod fit;
 pub mod index;
 pub mod install;
 pub mod interpreter;

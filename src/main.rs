@@ -45,11 +45,11 @@ fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
             print(&plan::table(selection))?;
         }
     }
-    let unfit: Vec<&Selection> = selections.iter().filter(|selection| !selection.problems.is_empty()).collect();
+    let unfit: Vec<_> = selections.into_iter().filter_map(|selection| selection.misfits).collect();
     if unfit.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(BuildError::unfit(unfit).into())
+    Err(BuildError::unfit(&unfit).into())
 }
 
 fn platforms() -> String {

@@ -3,10 +3,11 @@
 //! Version order, markers, tags, wheel file names and name normalisation are uv's own crates. They make no
 //! promise of stability, so the rest of the program uses only what this module exports.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub use uv_distribution_filename::WheelFilename;
+pub use uv_distribution_filename::{BuildTag, WheelFilename};
 pub use uv_normalize::{ExtraName, GroupName, PackageName};
 pub use uv_pep440::{Version, VersionSpecifier, VersionSpecifiers};
 pub use uv_pep508::MarkerEnvironment;
@@ -353,8 +354,14 @@ pub fn evaluate_with_choices(
     marker.0.holds(&|tree| tree.evaluate_pep751(environment, extras, groups))
 }
 
-/// How good a wheel is for a target; greater is better.
-pub type WheelRank = (TagPriority, Option<uv_distribution_filename::BuildTag>);
+/// How good a wheel is for a target; greater is better in both.
+#[derive(Debug, Clone)]
+pub struct WheelRank {
+    /// Its best tag.
+    pub tag: TagPriority,
+    /// Its build tag; none is the lowest.
+    pub build: Option<BuildTag>,
+}
 
 /// Which part of a wheel's tags keeps it from a target; ordered from the furthest miss to the nearest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -380,10 +387,10 @@ impl Axis {
 
 /// Ranks a wheel for a set of accepted tags, or says which axis fails.
 ///
-/// The rank is the wheel's best tag and then its build tag, as uv and pip order them.
+/// uv and pip compare tags first, then build tags; Poetry the other way round.
 pub fn rank_wheel(wheel: &WheelFilename, tags: &Tags) -> Result<WheelRank, Axis> {
     match wheel.compatibility(tags) {
-        TagCompatibility::Compatible(priority) => Ok((priority, wheel.build_tag().cloned())),
+        TagCompatibility::Compatible(tag) => Ok(WheelRank { tag, build: wheel.build_tag().cloned() }),
         TagCompatibility::Incompatible(reason) => Err(match reason {
             IncompatibleTag::Invalid | IncompatibleTag::Python => Axis::Python,
             // `cp38-cp38` meets an accepted Python tag in `cp38-abi3`; what it lacks is still the Python version.
@@ -428,6 +435,49 @@ pub fn offers(wheel: &WheelFilename, axis: Axis) -> Vec<String> {
         Axis::Platform => wheel.platform_tags().iter().map(ToString::to_string).collect(),
     }
 }
+
+/// The versions of Python that wheels name, ascending; `py3` names none.
+pub fn pythons<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<(u8, u8)> {
+    let version = |tag: &LanguageTag| match tag {
+        LanguageTag::CPython { python_version } => Some(*python_version),
+        LanguageTag::Python { major, minor: Some(minor) } => Some((*major, *minor)),
+        _ => None,
+    };
+    let versions: BTreeSet<(u8, u8)> = wheels.flat_map(WheelFilename::python_tags).filter_map(version).collect();
+    versions.into_iter().collect()
+}
+
+/// The systems that wheels are for, in words: `glibc 2.17 (x86_64, aarch64)`, `macOS`, `Windows`.
+pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<String> {
+    let mut lowest: BTreeMap<(&'static str, String), Libc> = BTreeMap::new();
+    let mut others: BTreeSet<&'static str> = BTreeSet::new();
+    for tag in wheels.flat_map(WheelFilename::platform_tags) {
+        match (libc_of(tag), tag) {
+            (Some(libc), _) => {
+                let family = match libc.family {
+                    LibcFamily::Glibc => "glibc",
+                    LibcFamily::Musl => "musl",
+                };
+                let text = tag.to_string();
+                let arch = KNOWN_ARCHES.iter().find(|arch| text.ends_with(**arch)).copied().unwrap_or("other machines");
+                let known = lowest.entry((family, arch.to_owned())).or_insert(libc);
+                *known = libc.min(*known);
+            }
+            (None, PlatformTag::Win32 | PlatformTag::WinAmd64 | PlatformTag::WinArm64 | PlatformTag::WinIa64) => {
+                others.insert("Windows");
+            }
+            (None, tag) => {
+                others.insert(tag.pretty().unwrap_or("other systems"));
+            }
+        }
+    }
+    let linux = lowest.into_iter().map(|((_, arch), libc)| format!("{libc} ({arch})"));
+    linux.chain(others.into_iter().map(str::to_owned)).collect()
+}
+
+/// The ends of platform tags for Linux.
+const KNOWN_ARCHES: [&str; 9] =
+    ["x86_64", "aarch64", "i686", "armv7l", "armv6l", "ppc64le", "ppc64", "s390x", "riscv64"];
 
 /// What a wheel ties an artifact to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

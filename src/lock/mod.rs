@@ -67,8 +67,12 @@ pub struct Lock {
     pub workspace_requirements: Vec<Edge>,
     /// See [`Lock::workspace_requirements`].
     pub workspace_groups: BTreeMap<GroupName, Vec<Edge>>,
+    /// Among [`Lock::packages`], the project itself where the lock's file does not list it.
+    pub unlisted_project: Option<PackageIndex>,
     /// How the packages for a target are found.
     pub shape: Shape,
+    /// Which of several wheels that fit is the best.
+    pub wheel_order: WheelOrder,
     /// Every patch release that some marker names: between two of them, no marker changes its value.
     pub patch_releases: BTreeSet<(u8, u8, u32)>,
 }
@@ -80,6 +84,15 @@ pub enum Shape {
     Graph(EdgeVersions),
     /// Every package says itself when it applies ([`Package::conditions`]); edges are for people.
     List(Choices),
+}
+
+/// What counts first when wheels are compared; greater is better in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WheelOrder {
+    /// The best tag, as for uv and pip.
+    TagFirst,
+    /// The build tag, as for Poetry.
+    BuildFirst,
 }
 
 /// Whether an edge says which of several packages of one name it means.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::wire::{Markers, make_wheel, parse_hash};
 use super::{
     Choices, Condition, Dialect, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
-    Shape, Source, constraint,
+    Shape, Source, WheelOrder, constraint,
 };
 use crate::packaging::{
     ExtraName, GroupName, Marker, PackageName, Version, VersionRange, assume_extra, parse_marker, parse_requirement,
@@ -271,7 +271,7 @@ impl Reader {
             packages.push(self.package(index, package, &files, is_list)?);
         }
         let root = self.root(pyproject, is_list)?;
-        let members = vec![PackageIndex(packages.len())];
+        let project = PackageIndex(packages.len());
         packages.push(root);
         let shape = if is_list {
             let mut extras: BTreeSet<ExtraName> = wire.extras.into_keys().collect();
@@ -286,9 +286,11 @@ impl Reader {
             environments: Vec::new(),
             conflicts: Vec::new(),
             packages,
-            members,
+            members: vec![project],
             workspace_requirements: Vec::new(),
             workspace_groups: BTreeMap::new(),
+            unlisted_project: Some(project),
+            wheel_order: WheelOrder::BuildFirst,
             shape,
             patch_releases: self.markers.into_patch_releases(),
         })

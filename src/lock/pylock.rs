@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
     Choices, Condition, Dialect, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel,
+    WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
@@ -116,6 +117,8 @@ fn read(wire: LockWire) -> Result<Lock, String> {
         members: Vec::new(),
         workspace_requirements: Vec::new(),
         workspace_groups: BTreeMap::new(),
+        unlisted_project: None,
+        wheel_order: WheelOrder::TagFirst,
         shape: Shape::List(Choices {
             extras: wire.extras,
             groups: wire.dependency_groups,

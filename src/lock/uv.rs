@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
     Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel,
+    Source, Wheel, WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
@@ -224,6 +224,8 @@ impl Reader {
             members,
             workspace_requirements,
             workspace_groups,
+            unlisted_project: None,
+            wheel_order: WheelOrder::TagFirst,
             shape: Shape::Graph(EdgeVersions::Fixed),
             patch_releases: self.markers.into_patch_releases(),
         })
