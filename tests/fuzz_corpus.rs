@@ -1,5 +1,6 @@
 //! Replays what fuzzing found: every file of the corpus goes through the function that was fuzzed with it.
 
+#[expect(unreachable_pub, reason = "it is a library to the fuzz targets")]
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 

@@ -328,6 +328,9 @@ pub struct Sdist {
     pub size: Option<u64>,
 }
 
+/// The most bytes that a lock may have. Those of the largest workspaces have four million.
+const MAX_SIZE: u64 = 32 << 20;
+
 /// Why a lock cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -344,6 +347,17 @@ pub enum LockError {
         path: PathBuf,
         /// Why.
         source: FileError,
+    },
+    /// It is a directory, a pipe or the like.
+    #[error("lock `{0}` is not a regular file")]
+    NotAFile(PathBuf),
+    /// It is too large to be one.
+    #[error("lock `{path}` has {size} bytes, expected at most {MAX_SIZE}")]
+    TooLarge {
+        /// The lock.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
     },
     /// It is not TOML, or lacks what every lock has.
     #[error("lock `{path}` is malformed")]
@@ -388,6 +402,8 @@ impl Diagnose for LockError {
             Self::Malformed { .. } | Self::Inconsistent { .. } => {
                 Some("was it cut short, or merged by hand? `uv lock` writes it anew".into())
             }
+            Self::NotAFile(_) => Some("name the file, e.g. `--lock uv.lock`".into()),
+            Self::TooLarge { .. } => Some("is it a lock? `uv lock` or `poetry lock` writes it anew".into()),
             Self::Read { .. } => Some("is it a readable file, in UTF-8?".into()),
         }
     }
@@ -425,18 +441,26 @@ impl LockFile {
 
     /// Reads a lock of any known format.
     pub fn read(path: PathBuf) -> Result<Self, LockError> {
-        let text = match fs_err::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
-            }
-        };
+        let text = read_text(&path)?;
         let kind = LockKind::of_file(&path);
         let beside = || fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
         let pyproject = if kind == LockKind::Poetry { beside() } else { None };
         let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
+}
+
+/// Reads a file that is not too large. One that is no regular file may never end, or never begin.
+fn read_text(path: &Path) -> Result<String, LockError> {
+    let unreadable = |error| LockError::Read { path: path.to_owned(), source: FileError::during("read the file")(error) };
+    let metadata = fs_err::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(LockError::NotAFile(path.to_owned()));
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(LockError::TooLarge { path: path.to_owned(), size: metadata.len() });
+    }
+    fs_err::read_to_string(path).map_err(unreadable)
 }
 
 /// Reads the text of a lock. Poetry's locks need the `pyproject.toml` beside them; `path` is only named in errors.

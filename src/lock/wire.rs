@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Hash, Location, Wheel};
 use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker};
 
+/// The highest patch release that is believed to exist. Every one that is named costs a walk through the lock.
+const NEWEST_PATCH: u32 = 99;
+
 /// How much of a marker an error shows, in characters.
 const SHOWN_MARKER: usize = 200;
 
@@ -43,7 +46,9 @@ impl Markers {
             let mut parts = word.splitn(3, '.');
             let (Some(major), Some(minor), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { continue };
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            if let (Ok(major), Ok(minor), Ok(patch)) = (major.parse(), minor.parse(), rest[..digits].parse()) {
+            if let (Ok(major), Ok(minor), Ok(patch @ ..=NEWEST_PATCH)) =
+                (major.parse(), minor.parse(), rest[..digits].parse())
+            {
                 self.patch_releases.insert((major, minor, patch));
             }
         }
@@ -106,6 +111,7 @@ mod tests {
     fn patch_releases_are_found_in_markers() {
         let mut markers = Markers::default();
         markers.note_patch_releases("python_full_version < '3.11.3' or python_full_version == '3.12.0rc1'");
+        markers.note_patch_releases("python_full_version < '3.11.100'");
         markers.note_patch_releases("python_version < '3.11' and platform_release == '6.1.0-18-amd64'");
         assert_eq!(markers.into_patch_releases(), BTreeSet::from([(3, 11, 3), (3, 12, 0), (6, 1, 0)]));
     }
