@@ -208,7 +208,9 @@ impl Diagnose for SelectError {
             Self::NoSuchPackage { name, members } => Some(did_you_mean(name.as_str(), members, "the projects are")),
             Self::NoSuchChoice { available, .. } if available.is_empty() => Some("there are none".into()),
             Self::NoSuchChoice { name, available, .. } => Some(did_you_mean(name, available, "there are")),
-            Self::Python { nearest: Some(nearest), .. } => Some(format!("choose one inside, e.g. `--python {nearest}`")),
+            Self::Python { nearest: Some(nearest), .. } => {
+                Some(format!("choose one inside, e.g. `--python {nearest}`"))
+            }
             Self::Python { .. } => Some("choose a version inside that range with `--python`".into()),
             Self::PackagePython { .. } => Some("choose another version with `--python`, or lock again".into()),
             Self::NoVersion { .. } => Some("`pyproject.toml` asks for what the lock does not have: lock again".into()),
@@ -656,7 +658,9 @@ fn applicable(
             condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
                 && match choices.dialect {
                     Dialect::Extra => condition.marker.evaluate(environment, &start.extras),
-                    Dialect::Sets => evaluate_with_choices(&condition.marker, environment, &start.extras, &start.groups),
+                    Dialect::Sets => {
+                        evaluate_with_choices(&condition.marker, environment, &start.extras, &start.groups)
+                    }
                 }
         });
         if !applies {

@@ -72,10 +72,13 @@ pub fn index_html(data: &[u8]) {
 pub fn poetry_constraint(data: &[u8]) {
     let constraint = quoted(data);
     let package = |version| {
-        format!("[[package]]\nname = \"thing\"\nversion = \"{version}\"\n[package.dependencies]\nthing = {constraint}\n")
+        format!(
+            "[[package]]\nname = \"thing\"\nversion = \"{version}\"\n[package.dependencies]\nthing = {constraint}\n"
+        )
     };
     let lock = format!("{}{}[metadata]\nlock-version = \"1.1\"\n", package("1.2.3"), package("2.0.0rc1"));
-    let pyproject = format!("[tool.poetry.dependencies]\nthing = {{ version = {constraint}, python = {constraint} }}\n");
+    let pyproject =
+        format!("[tool.poetry.dependencies]\nthing = {{ version = {constraint}, python = {constraint} }}\n");
     read_and_select(LockKind::Poetry, &lock, Some(&pyproject));
     read_and_select(
         LockKind::Poetry,

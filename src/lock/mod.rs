@@ -452,7 +452,8 @@ impl LockFile {
 
 /// Reads a file that is not too large. One that is no regular file may never end, or never begin.
 fn read_text(path: &Path) -> Result<String, LockError> {
-    let unreadable = |error| LockError::Read { path: path.to_owned(), source: FileError::during("read the file")(error) };
+    let unreadable =
+        |error| LockError::Read { path: path.to_owned(), source: FileError::during("read the file")(error) };
     let metadata = fs_err::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(LockError::NotAFile(path.to_owned()));

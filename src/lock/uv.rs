@@ -11,8 +11,8 @@ use serde::de::IgnoredAny;
 
 use super::wire::{Markers, file_name, make_wheel, parse_hash};
 use super::{
-    Choice, ConflictItem, Edge, EdgeVersions, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel, WheelOrder,
+    Choice, ConflictItem, Edge, EdgeVersions, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
+    Shape, Source, Wheel, WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
