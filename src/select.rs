@@ -756,7 +756,7 @@ fn walk<'lock>(
     allowed: &Allowed<'lock>,
     edge_extras_count: bool,
 ) -> Walked<'lock> {
-    let active: Vec<ExtraName> = active.iter().cloned().collect();
+    let mut active: Vec<ExtraName> = active.iter().cloned().collect();
     let versions_are_open = matches!(lock.shape, Shape::Graph(EdgeVersions::Open));
     let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new(), allowed: allowed.clone() };
     let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
@@ -775,13 +775,12 @@ fn walk<'lock>(
                 .extras
                 .iter()
                 .map(|extra| ConflictItem { package: package.name.clone(), choice: Choice::Extra(extra.clone()) });
-            let holds = if edge_extras_count && !edge.extras.is_empty() {
-                let with_own: Vec<ExtraName> =
-                    active.iter().cloned().chain(items.clone().filter_map(|item| encode(&item))).collect();
-                edge.marker.evaluate(environment, &with_own)
-            } else {
-                edge.marker.evaluate(environment, &active)
-            };
+            let others = active.len();
+            if edge_extras_count {
+                active.extend(items.clone().filter_map(|item| encode(&item)));
+            }
+            let holds = edge.marker.evaluate(environment, &active);
+            active.truncate(others);
             if !holds {
                 continue;
             }

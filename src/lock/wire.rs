@@ -8,6 +8,9 @@ use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker
 /// The highest patch release that is believed to exist. Every one that is named costs a walk through the lock.
 const NEWEST_PATCH: u32 = 99;
 
+/// The most tags that the name of a wheel may stand for; they are gone through one by one. Real ones have dozens.
+const MAX_TAGS: usize = 1000;
+
 /// How much of a marker an error shows, in characters.
 const SHOWN_MARKER: usize = 200;
 
@@ -89,6 +92,10 @@ pub(super) fn make_wheel(
 ) -> Result<Wheel, String> {
     let filename: WheelFilename =
         file.parse().map_err(|error| format!("wheel `{file}` of package `{name}` has no valid name: {error}"))?;
+    let tags = [filename.python_tags().len(), filename.abi_tags().len(), filename.platform_tags().len()];
+    if tags.into_iter().fold(1, usize::saturating_mul) > MAX_TAGS {
+        return Err(format!("wheel `{file}` of package `{name}` stands for more than {MAX_TAGS} tags"));
+    }
     if filename.name != *name {
         return Err(format!("wheel `{file}` stands under package `{name}`"));
     }
