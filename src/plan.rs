@@ -36,6 +36,9 @@ struct TargetWire {
     project: Option<PackageWire>,
     packages: Vec<PackageWire>,
     problems: Vec<ProblemWire>,
+    /// The flags with which everything would fit as locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 /// One package, as it stands in plans and build records. Absent values are left out.
@@ -134,6 +137,7 @@ pub fn json(lock: &LockFile, apps: &[&str], selections: &[Selection]) -> String 
                 project: selection.packages.iter().find(|selected| !selected.listed).map(PackageWire::from),
                 packages: selection.packages.iter().filter(|selected| selected.listed).map(PackageWire::from).collect(),
                 problems: selection.problems().iter().map(ProblemWire::from).collect(),
+                hint: selection.misfits.as_ref().and_then(|misfits| Some(misfits.change?.to_string())),
             })
             .collect(),
     };

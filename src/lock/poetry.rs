@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::wire::{Markers, make_wheel, parse_hash};
+use super::wire::{Markers, make_wheel, parse_hash, read_toml};
 use super::{
     Choices, Condition, Dialect, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
     Shape, Source, WheelOrder, constraint,
@@ -28,6 +28,7 @@ const MAIN_GROUP: &str = "main";
 /// From this version on the lock is a list.
 const LIST_VERSION: (u32, u32) = (2, 1);
 
+/// All that is read of a lock that cannot be read as a whole.
 #[derive(Deserialize)]
 struct VersionOnlyWire {
     metadata: MetadataVersionWire,
@@ -36,7 +37,6 @@ struct VersionOnlyWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct MetadataVersionWire {
-    /// Beta versions of 1.0 had none.
     lock_version: Option<String>,
 }
 
@@ -52,6 +52,7 @@ struct LockWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct MetadataWire {
+    lock_version: Option<String>,
     #[serde(default)]
     python_versions: Option<String>,
     /// Before 2.0: files by package name as it is written there, all versions together.
@@ -191,14 +192,11 @@ struct SourceDefinitionWire {
 
 /// Reads the text of a `poetry.lock` and of the `pyproject.toml` beside it; `path` is only named in errors.
 pub(super) fn parse(text: &str, pyproject: Option<&str>, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let wire: VersionOnlyWire = toml::from_str(text).map_err(malformed)?;
-    let written = wire.metadata.lock_version.unwrap_or_else(|| "1.0".to_owned());
-    let version = written.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    let Some(version) = version.filter(|(major, _)| (1_u32..3).contains(major)) else {
-        return Err(LockError::Version { path: path.to_owned(), found: written, expected: "1.0 to 2.x" });
-    };
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire = read_toml(text, path, || {
+        let found: VersionOnlyWire = toml::from_str(text).ok()?;
+        check_version(found.metadata.lock_version.as_deref(), path).err()
+    })?;
+    let version = check_version(wire.metadata.lock_version.as_deref(), path)?;
     let pyproject: PyprojectWire = match pyproject {
         Some(text) => toml::from_str(text).map_err(|source| LockError::Malformed {
             path: path.with_file_name("pyproject.toml"),
@@ -209,6 +207,17 @@ pub(super) fn parse(text: &str, pyproject: Option<&str>, path: &Path) -> Result<
     Reader::new(&pyproject)
         .lock(wire, &pyproject, version >= LIST_VERSION)
         .map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+/// Major and minor version. Beta versions of 1.0 named none.
+fn check_version(found: Option<&str>, path: &Path) -> Result<(u32, u32), LockError> {
+    let found = found.unwrap_or("1.0");
+    let version = found.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    version.filter(|(major, _)| (1_u32..3).contains(major)).ok_or_else(|| LockError::Version {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        expected: "1.0 to 2.x",
+    })
 }
 
 /// What is shared while one lock is read.

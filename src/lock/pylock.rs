@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::wire::{Markers, file_name, make_wheel, parse_hash};
+use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choices, Condition, Dialect, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel,
     WheelOrder,
@@ -21,7 +21,7 @@ const MAJOR_VERSION: &str = "1";
 /// Hash functions in the order in which they are preferred.
 const PREFERRED_HASHES: [&str; 3] = ["sha256", "sha512", "sha384"];
 
-/// Read first, so that an unknown version is reported as such and not as a parse error.
+/// All that is read of a lock that cannot be read as a whole.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct VersionWire {
@@ -31,6 +31,7 @@ struct VersionWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct LockWire {
+    lock_version: String,
     requires_python: Option<VersionSpecifiers>,
     #[serde(default)]
     environments: Vec<String>,
@@ -91,13 +92,17 @@ struct FileWire {
 
 /// Reads the text of a `pylock.toml`; `path` is only named in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let VersionWire { lock_version } = toml::from_str(text).map_err(malformed)?;
-    if lock_version.split('.').next() != Some(MAJOR_VERSION) {
-        return Err(LockError::Version { path: path.to_owned(), found: lock_version, expected: "1.x" });
-    }
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire =
+        read_toml(text, path, || check_version(&toml::from_str::<VersionWire>(text).ok()?.lock_version, path).err())?;
+    check_version(&wire.lock_version, path)?;
     read(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+fn check_version(found: &str, path: &Path) -> Result<(), LockError> {
+    match found.split('.').next() {
+        Some(MAJOR_VERSION) => Ok(()),
+        _ => Err(LockError::Version { path: path.to_owned(), found: found.to_owned(), expected: "1.x" }),
+    }
 }
 
 fn read(wire: LockWire) -> Result<Lock, String> {

@@ -4,6 +4,7 @@
 mod bad_lock;
 mod build;
 mod fetch;
+mod fit;
 mod local;
 mod pack;
 mod plan;
