@@ -127,7 +127,7 @@ pub fn with_epoch(version: &Version, epoch: u64) -> Version {
 }
 
 /// A marker under the assumption that an extra is active.
-pub fn assume_extra(marker: Marker, extra: &ExtraName) -> Marker {
+pub fn assume_extra(marker: &Marker, extra: &ExtraName) -> Marker {
     Marker(marker.0.map(&|tree| tree.simplify_extras(std::slice::from_ref(extra))))
 }
 

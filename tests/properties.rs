@@ -511,7 +511,7 @@ proptest! {
         for range in &selection.python.ranges {
             let (major, minor) = range.version;
             let last = range.patch_max.unwrap_or(range.patch_min + 1);
-            for patch in [range.patch_min, (range.patch_min + last) / 2, last] {
+            for patch in [range.patch_min, u32::midpoint(range.patch_min, last), last] {
                 let exact = selected(&lock, &roots, X86_64, &format!("{major}.{minor}.{patch}"));
                 prop_assert!(exact.is_ok(), "{exact:?}");
                 let exact = exact.expect("just checked");

@@ -388,7 +388,7 @@ impl Reader {
                     if names.contains(&dependency)
                         && let Some(mut edge) = self.edge(&dependency, &entry)?
                     {
-                        edge.marker = assume_extra(edge.marker, extra);
+                        edge.marker = assume_extra(&edge.marker, extra);
                         package.extras.entry((*extra).clone()).or_default().push(edge);
                     }
                 }
