@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// Only tells a file that hangs from one that is slow on a busy machine.
-const HANGS_AFTER: Duration = Duration::from_secs(300);
+const HANGS_AFTER: Duration = Duration::from_mins(5);
 
 /// Hand-written inputs, what fuzzing made of them, and what once failed.
 const CORPORA: [&str; 3] = ["seeds", "corpus", "regressions"];

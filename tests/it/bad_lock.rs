@@ -369,7 +369,7 @@ fn unreadable() {
     let locked = uv();
     let sandbox = locked.write();
     let path = sandbox.project().join(locked.file);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).expect("permissions");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("permissions");
     if std::fs::read(&path).is_ok() {
         // Nothing is unreadable to root, except what is not there.
         std::fs::remove_file(&path).expect("lock");
