@@ -144,8 +144,7 @@ struct Job<'a> {
 pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure> {
     raise_open_files_limit();
     let started = Instant::now();
-    let workspace =
-        Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
+    let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
     let units = workspace.build_units(args)?;
     let time = source_date_epoch()?;
     let allow_overwrite = globs(workspace.allow_overwrite().iter().chain(&args.allow_overwrite))?;

@@ -31,8 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
-    let workspace =
-        Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
+    let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
     let unit = workspace.plan_unit(args)?;
     let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
     let selections: Vec<Selection> =

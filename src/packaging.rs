@@ -4,6 +4,7 @@
 //! promise of stability, so the rest of the program uses only what this module exports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -536,6 +537,129 @@ fn libc_of(tag: &PlatformTag) -> Option<Libc> {
             Some(Libc { family: LibcFamily::Musl, major: *major, minor: *minor })
         }
         _ => None,
+    }
+}
+
+/// A requirement as it is written down, in parts that can be compared.
+#[derive(Debug)]
+pub struct Declaration {
+    /// What is required.
+    pub name: PackageName,
+    /// With which extras.
+    pub extras: Vec<ExtraName>,
+    /// In which versions, or from which URL.
+    pub asked: Asked,
+    /// When.
+    pub marker: ComparableMarker,
+}
+
+/// What a requirement asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// Versions from an index.
+    Versions(VersionSpecifiers),
+    /// What is at a URL, which may have credentials.
+    Url(String),
+}
+
+impl Declaration {
+    /// Reads a requirement; `None` if it is none, or if its marker is too long to compare.
+    pub fn parse(text: &str) -> Option<Self> {
+        if !ComparableMarker::is_short(text) {
+            return None;
+        }
+        let parsed: uv_pep508::Requirement = text.parse().ok()?;
+        let asked = match parsed.version_or_url {
+            None => Asked::Versions(VersionSpecifiers::empty()),
+            Some(uv_pep508::VersionOrUrl::VersionSpecifier(specifiers)) => Asked::Versions(specifiers),
+            Some(uv_pep508::VersionOrUrl::Url(url)) => {
+                Asked::Url(url.to_url().displayable_with_credentials().to_string())
+            }
+        };
+        let marker = ComparableMarker(parsed.marker);
+        Some(Self { name: parsed.name, extras: parsed.extras.into_vec(), asked, marker })
+    }
+}
+
+/// The most comparisons of a marker that is compared: its decision diagram can double with every second one.
+const MAX_COMPARED: usize = 12;
+
+/// A marker of which it can be told whether another one means the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComparableMarker(uv_pep508::MarkerTree);
+
+impl ComparableMarker {
+    /// What always holds.
+    pub const TRUE: Self = Self(uv_pep508::MarkerTree::TRUE);
+
+    /// Reads a marker; `None` if it is none, or too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        if Self::is_short(text) { text.parse().ok().map(Self) } else { None }
+    }
+
+    /// Each comparison has one string, in quotes.
+    fn is_short(text: &str) -> bool {
+        text.bytes().filter(|byte| matches!(byte, b'\'' | b'"')).count() <= 2 * MAX_COMPARED
+            && text.bytes().filter(|byte| *byte == b'(').count() <= MAX_MARKER_DEPTH
+    }
+
+    /// The marker that holds under an extra only.
+    pub fn of_extra(extra: &ExtraName) -> Self {
+        Self(format!("extra == '{extra}'").parse().expect("a comparison with a valid name"))
+    }
+
+    /// The marker that holds for an interpreter of one of these versions.
+    pub fn of_python(versions: VersionSpecifiers) -> Option<Self> {
+        Self::parse(&VersionRange::from(versions).python_marker())
+    }
+
+    /// Holds where both do.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.and(other.0))
+    }
+
+    /// Holds where this one does not.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        Self(self.0.negate())
+    }
+
+    /// Whether it never holds.
+    pub fn is_false(self) -> bool {
+        self.0.is_false()
+    }
+
+    /// The extra without which it does not hold.
+    pub fn extra(self) -> Option<ExtraName> {
+        self.0.top_level_extra_name().map(std::borrow::Cow::into_owned)
+    }
+
+    /// What is left to say where the extra is active; `None` if that is nothing.
+    pub fn shown_without(self, extra: Option<&ExtraName>) -> Option<String> {
+        self.0.simplify_extras(extra.map(std::slice::from_ref).unwrap_or_default()).try_to_string()
+    }
+}
+
+/// The lowest and the highest Python that a project allows, by release numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonBounds {
+    lower: Bound<Version>,
+    upper: Bound<Version>,
+}
+
+impl PythonBounds {
+    /// The bounds of what all of these allow; `None` if that is nothing.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a VersionSpecifiers>) -> Option<Self> {
+        let ranges = all.into_iter().map(|specifiers| uv_pep440::release_specifiers_to_ranges(specifiers.clone()));
+        let range = ranges.reduce(|range, other| range.intersection(&other))?;
+        let (lower, upper) = range.bounding_range()?;
+        Some(Self { lower: lower.cloned(), upper: upper.cloned() })
+    }
+
+    /// A marker without what these bounds make certain, as uv writes it into a lock.
+    pub fn simplify(&self, marker: ComparableMarker) -> ComparableMarker {
+        ComparableMarker(marker.0.simplify_python_versions(self.lower.as_ref(), self.upper.as_ref()))
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::recorded::Recorded;
 use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choices, Condition, Dialect, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel,
@@ -130,6 +131,7 @@ fn read(wire: LockWire) -> Result<Lock, String> {
             dialect: Dialect::Sets,
         }),
         patch_releases: markers.into_patch_releases(),
+        recorded: Recorded::Nothing,
     })
 }
 

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::recorded::{
+    ManifestRecord, MetadataRecord, OptionsRecord, Recorded, RequirementRecord, TreeRecord, UvRecord,
+};
 use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choice, ConflictItem, Edge, EdgeVersions, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
@@ -31,13 +34,19 @@ struct VersionWire {
 struct LockWire {
     version: i64,
     #[serde(default)]
+    revision: u32,
+    #[serde(default)]
     requires_python: Option<VersionSpecifiers>,
+    #[serde(default)]
+    options: OptionsRecord,
     #[serde(default)]
     supported_markers: Vec<String>,
     #[serde(default)]
+    required_markers: Vec<String>,
+    #[serde(default)]
     conflicts: Vec<Vec<ConflictWire>>,
     #[serde(default)]
-    manifest: ManifestWire,
+    manifest: ManifestRecord,
     #[serde(default, rename = "package", alias = "distribution")]
     packages: Vec<PackageWire>,
 }
@@ -47,25 +56,6 @@ struct ConflictWire {
     package: PackageName,
     extra: Option<ExtraName>,
     group: Option<GroupName>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case")]
-struct ManifestWire {
-    #[serde(default)]
-    members: Vec<PackageName>,
-    #[serde(default)]
-    requirements: Vec<RequirementWire>,
-    #[serde(default)]
-    dependency_groups: BTreeMap<GroupName, Vec<RequirementWire>>,
-}
-
-#[derive(Deserialize)]
-struct RequirementWire {
-    name: PackageName,
-    #[serde(default)]
-    extras: Vec<ExtraName>,
-    marker: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,21 +72,10 @@ struct PackageWire {
     optional_dependencies: BTreeMap<ExtraName, Vec<DependencyWire>>,
     #[serde(default, alias = "dependency-groups")]
     dev_dependencies: BTreeMap<GroupName, Vec<DependencyWire>>,
-    #[serde(default)]
-    metadata: MetadataWire,
+    metadata: Option<MetadataRecord>,
     #[serde(default)]
     wheels: Vec<WheelWire>,
     sdist: Option<SdistWire>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case")]
-struct MetadataWire {
-    #[serde(default)]
-    provides_extras: BTreeSet<ExtraName>,
-    /// Groups without any requirement stand only here.
-    #[serde(default, alias = "dependency-groups")]
-    requires_dev: BTreeMap<GroupName, Vec<IgnoredAny>>,
 }
 
 /// One key says which kind it is; the oldest locks have `kind+location` in a string.
@@ -241,6 +220,7 @@ struct Reader {
     markers: Markers,
     by_name: HashMap<PackageName, Vec<PackageIndex>>,
     identities: Vec<Identity>,
+    trees: Vec<TreeRecord>,
 }
 
 impl Reader {
@@ -263,16 +243,16 @@ impl Reader {
             .enumerate()
             .map(|(index, package)| self.package(index, package))
             .collect::<Result<_, _>>()?;
-        let workspace_requirements = self.requirements(wire.manifest.requirements)?;
+        let workspace_requirements = self.requirements(&wire.manifest.requirements)?;
         let workspace_groups = wire
             .manifest
             .dependency_groups
-            .into_iter()
-            .map(|(group, requirements)| Ok((group, self.requirements(requirements)?)))
+            .iter()
+            .map(|(group, requirements)| Ok((group.clone(), self.requirements(requirements)?)))
             .collect::<Result<_, String>>()?;
-        let environments = self.markers.parse_all(wire.supported_markers)?;
+        let environments = self.markers.parse_all(wire.supported_markers.clone())?;
         let conflicts = wire.conflicts.into_iter().map(|set| set.into_iter().map(conflict_item).collect()).collect();
-        let requires_python = wire.requires_python.unwrap_or_else(VersionSpecifiers::empty);
+        let requires_python = wire.requires_python.clone().unwrap_or_else(VersionSpecifiers::empty);
         self.markers.note_patch_releases(&requires_python.to_string());
         Ok(Lock {
             kind: LockKind::Uv,
@@ -287,6 +267,15 @@ impl Reader {
             wheel_order: WheelOrder::TagFirst,
             shape: Shape::Graph(EdgeVersions::Fixed),
             patch_releases: self.markers.into_patch_releases(),
+            recorded: Recorded::Uv(Box::new(UvRecord {
+                revision: wire.revision,
+                requires_python: wire.requires_python,
+                options: wire.options,
+                environments: wire.supported_markers,
+                required_environments: wire.required_markers,
+                manifest: wire.manifest,
+                trees: self.trees,
+            })),
         })
     }
 
@@ -324,15 +313,19 @@ impl Reader {
     fn package(&mut self, index: usize, wire: PackageWire) -> Result<Package, String> {
         let (name, version, source) = self.identities[index].clone();
         let dependencies = self.edges(&name, wire.dependencies)?;
-        let mut declared_extras = wire.metadata.provides_extras;
-        declared_extras.extend(wire.optional_dependencies.keys().cloned());
+        let mut declared_extras: BTreeSet<ExtraName> = wire.optional_dependencies.keys().cloned().collect();
+        declared_extras.extend(wire.metadata.iter().flat_map(|metadata| &metadata.provides_extras).cloned());
         let extras = wire
             .optional_dependencies
             .into_iter()
             .map(|(extra, edges)| Ok((extra, self.edges(&name, edges)?)))
             .collect::<Result<_, String>>()?;
-        let mut groups: BTreeMap<GroupName, Vec<Edge>> =
-            wire.metadata.requires_dev.into_keys().map(|group| (group, Vec::new())).collect();
+        let mut groups: BTreeMap<GroupName, Vec<Edge>> = wire
+            .metadata
+            .iter()
+            .flat_map(|metadata| metadata.requires_dev.keys())
+            .map(|group| (group.clone(), Vec::new()))
+            .collect();
         for (group, edges) in wire.dev_dependencies {
             groups.insert(group, self.edges(&name, edges)?);
         }
@@ -343,6 +336,9 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         let sdist = wire.sdist.map(|entry| sdist(entry, &name, &source)).transpose()?;
         let fork_markers = self.markers.parse_all(wire.resolution_markers)?;
+        if matches!(source, Source::Directory(_) | Source::Editable(_) | Source::Virtual(_)) {
+            self.trees.push(TreeRecord { package: PackageIndex(index), metadata: wire.metadata });
+        }
         Ok(Package {
             name,
             version,
@@ -385,15 +381,19 @@ impl Reader {
         Ok(Edge { candidates: vec![*only], extras: wire.extra.0, marker: self.markers.parse(wire.marker.as_deref())? })
     }
 
-    fn requirements(&mut self, wires: Vec<RequirementWire>) -> Result<Vec<Edge>, String> {
+    fn requirements(&mut self, wires: &[RequirementRecord]) -> Result<Vec<Edge>, String> {
         wires
-            .into_iter()
+            .iter()
             .map(|wire| {
                 let candidates = self.by_name.get(&wire.name).cloned().unwrap_or_default();
                 if candidates.is_empty() {
                     return Err(format!("requirement `{}` of the workspace is not in it", wire.name));
                 }
-                Ok(Edge { candidates, extras: wire.extras, marker: self.markers.parse(wire.marker.as_deref())? })
+                Ok(Edge {
+                    candidates,
+                    extras: wire.extras.clone(),
+                    marker: self.markers.parse(wire.marker.as_deref())?,
+                })
             })
             .collect()
     }

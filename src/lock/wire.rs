@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::{Hash, Location, LockError, Wheel};
+use crate::error::TomlError;
 use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker};
 
 /// The highest patch release that is believed to exist. Every one that is named costs a walk through the lock.
@@ -87,7 +88,8 @@ pub(super) fn read_toml<T: DeserializeOwned>(
     version_error: impl FnOnce() -> Option<LockError>,
 ) -> Result<T, LockError> {
     toml::from_str(text).map_err(|source| {
-        version_error().unwrap_or_else(|| LockError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        version_error()
+            .unwrap_or_else(|| LockError::Malformed { path: path.to_owned(), source: TomlError::new(&source, text) })
     })
 }
 

@@ -6,6 +6,7 @@ mod build;
 mod fetch;
 mod fit;
 mod local;
+mod lock;
 mod pack;
 mod plan;
 mod start;
