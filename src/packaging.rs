@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use uv_distribution_filename::{BuildTag, WheelFilename};
 pub use uv_normalize::{ExtraName, GroupName, PackageName};
 pub use uv_pep440::{Version, VersionSpecifier, VersionSpecifiers};
-pub use uv_pep508::{MarkerEnvironment, MarkerTree as Marker};
+pub use uv_pep508::MarkerEnvironment;
 pub use uv_platform_tags::{Tags, TagsError};
 
 use bundle_launcher::{Libc, LibcFamily};
-use uv_pep508::MarkerEnvironmentBuilder;
+use uv_pep508::{MarkerEnvironmentBuilder, MarkerTree};
 use uv_platform_tags::{
     AbiTag, Arch as TagArch, IncompatibleTag, LanguageTag, Os, Platform as TagPlatform, PlatformTag, TagCompatibility,
     TagPriority, TagsOptions,
@@ -127,19 +128,23 @@ pub fn with_epoch(version: &Version, epoch: u64) -> Version {
 }
 
 /// A marker under the assumption that an extra is active.
-pub fn assume_extra(marker: Marker, extra: &ExtraName) -> Marker {
-    marker.simplify_extras(std::slice::from_ref(extra))
+pub fn assume_extra(marker: &Marker, extra: &ExtraName) -> Marker {
+    Marker(marker.0.map(&|tree| tree.simplify_extras(std::slice::from_ref(extra))))
 }
 
 /// Name, extras, version range and marker of a requirement such as `requests[socks] >=2 ; python_version < '4'`.
 pub fn parse_requirement(text: &str) -> Result<Requirement, String> {
+    // A URL may have a semicolon in it; one that ends it has a space before it.
+    let end = if text.split(';').next().is_some_and(|start| start.contains('@')) { " ;" } else { ";" };
+    let (requirement, marker) = text.split_once(end).unwrap_or((text, ""));
+    let marker = if marker.trim().is_empty() { Marker::TRUE } else { parse_marker(marker.trim())? };
     let parsed: uv_pep508::Requirement =
-        text.parse().map_err(|error: uv_pep508::Pep508Error| error.message.to_string())?;
+        requirement.parse().map_err(|error: uv_pep508::Pep508Error| error.message.to_string())?;
     let range = match parsed.version_or_url {
         Some(uv_pep508::VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.into(),
         Some(uv_pep508::VersionOrUrl::Url(_)) | None => VersionRange::any(),
     };
-    Ok(Requirement { name: parsed.name, extras: parsed.extras.into_vec(), range, marker: parsed.marker })
+    Ok(Requirement { name: parsed.name, extras: parsed.extras.into_vec(), range, marker })
 }
 
 /// A parsed requirement.
@@ -154,6 +159,7 @@ pub struct Requirement {
     /// When.
     pub marker: Marker,
 }
+
 /// The deepest nesting of parentheses that a marker may have; real ones have a handful, and the parser recurses.
 const MAX_MARKER_DEPTH: usize = 200;
 
@@ -170,7 +176,136 @@ pub fn parse_marker(text: &str) -> Result<Marker, String> {
             return Err(format!("it has more than {MAX_MARKER_DEPTH} nested parentheses"));
         }
     }
-    Marker::from_str(text).map_err(|error| error.message.to_string())
+    formula(text).map(Marker)
+}
+
+/// The most comparisons that are made into one decision diagram.
+const MAX_DIAGRAM_COMPARISONS: usize = 12;
+
+/// An environment marker.
+///
+/// uv's type is a decision diagram, and the diagram of a marker can double in size with every second comparison:
+/// 700 bytes may ask for gigabytes. So only short markers become one diagram, and longer ones stay the formula
+/// that they are, over diagrams of their parts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Marker(Formula);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Formula {
+    Diagram(MarkerTree),
+    All(Arc<[Formula]>),
+    Any(Arc<[Formula]>),
+}
+
+impl Marker {
+    /// What always holds.
+    pub const TRUE: Self = Self(Formula::Diagram(MarkerTree::TRUE));
+
+    /// Holds where both do.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::TRUE, one) | (one, Self::TRUE) => one,
+            (one, other) => Self(Formula::All(Arc::new([one.0, other.0]))),
+        }
+    }
+
+    /// Whether it holds in an environment with these extras.
+    pub fn evaluate(&self, environment: &MarkerEnvironment, extras: &[ExtraName]) -> bool {
+        self.0.holds(&|tree| tree.evaluate(environment, extras))
+    }
+}
+
+impl Formula {
+    fn holds(&self, evaluate: &impl Fn(MarkerTree) -> bool) -> bool {
+        match self {
+            Self::Diagram(tree) => evaluate(*tree),
+            Self::All(parts) => parts.iter().all(|part| part.holds(evaluate)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(evaluate)),
+        }
+    }
+
+    fn map(&self, change: &impl Fn(MarkerTree) -> MarkerTree) -> Self {
+        match self {
+            Self::Diagram(tree) => Self::Diagram(change(*tree)),
+            Self::All(parts) => Self::All(parts.iter().map(|part| part.map(change)).collect()),
+            Self::Any(parts) => Self::Any(parts.iter().map(|part| part.map(change)).collect()),
+        }
+    }
+}
+
+/// Splits a marker at its outermost `or`, else `and`, until the parts are small.
+fn formula(text: &str) -> Result<Formula, String> {
+    let tokens = outermost(text);
+    if tokens.comparisons <= MAX_DIAGRAM_COMPARISONS {
+        return MarkerTree::from_str(text).map(Formula::Diagram).map_err(|error| error.message.to_string());
+    }
+    if !tokens.ors.is_empty() {
+        let mut parts = Vec::new();
+        for piece in pieces(text, &tokens.ors) {
+            let part = formula(piece)?;
+            // uv passes over a comparison that makes no sense; alone, it comes back as true.
+            let is_ignored = part == Marker::TRUE.0 && outermost(piece).ands.is_empty() && !piece.contains('(');
+            if !is_ignored {
+                parts.push(part);
+            }
+        }
+        return Ok(if parts.is_empty() { Marker::TRUE.0 } else { Formula::Any(parts.into()) });
+    }
+    if !tokens.ands.is_empty() {
+        let parts = pieces(text, &tokens.ands).map(formula).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Formula::All(parts.into()));
+    }
+    match text.trim().strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+        Some(inner) => formula(inner),
+        None => Err("`and` or `or` is missing between its comparisons".to_owned()),
+    }
+}
+
+/// What is left of a text without some stretches of it.
+fn pieces<'a>(text: &'a str, without: &[(usize, usize)]) -> impl Iterator<Item = &'a str> {
+    let starts = std::iter::once(0).chain(without.iter().map(|(_, end)| *end));
+    let ends = without.iter().map(|(start, _)| *start).chain([text.len()]);
+    starts.zip(ends).map(|(start, end)| &text[start..end])
+}
+
+/// What a marker has outside of parentheses.
+#[derive(Default)]
+struct Outermost {
+    /// Where each `or` stands, from start to end.
+    ors: Vec<(usize, usize)>,
+    /// Where each `and` stands.
+    ands: Vec<(usize, usize)>,
+    /// How many comparisons there are, inside of parentheses too: each has one string.
+    comparisons: usize,
+}
+
+fn outermost(text: &str) -> Outermost {
+    let bytes = text.as_bytes();
+    let mut found = Outermost::default();
+    let mut depth = 0_usize;
+    let mut start = 0;
+    while let Some(&first) = bytes.get(start) {
+        let rest = &bytes[start..];
+        let length = match first {
+            b'\'' | b'"' => {
+                found.comparisons += 1;
+                rest[1..].iter().position(|byte| *byte == first).map_or(rest.len(), |end| end + 2)
+            }
+            _ => rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(byte)).count().max(1),
+        };
+        let end = start + length;
+        let ends_here = bytes.get(end).is_none_or(u8::is_ascii_whitespace);
+        match &bytes[start..end] {
+            b"(" => depth += 1,
+            b")" => depth = depth.saturating_sub(1),
+            b"or" if depth == 0 && ends_here => found.ors.push((start, end)),
+            b"and" if depth == 0 && ends_here => found.ands.push((start, end)),
+            _ => {}
+        }
+        start = end;
+    }
+    found
 }
 
 /// The tags that an interpreter on a platform accepts, best first.
@@ -212,12 +347,12 @@ pub fn marker_environment(arch: Arch, (major, minor, patch): (u8, u8, u32)) -> M
 
 /// Evaluates a marker of a `pylock.toml`, which may ask what is in `extras` and `dependency_groups`.
 pub fn evaluate_with_choices(
-    marker: Marker,
+    marker: &Marker,
     environment: &MarkerEnvironment,
     extras: &[ExtraName],
     groups: &[GroupName],
 ) -> bool {
-    marker.evaluate_pep751(environment, extras, groups)
+    marker.0.holds(&|tree| tree.evaluate_pep751(environment, extras, groups))
 }
 
 /// How good a wheel is for a target; greater is better in both.
@@ -544,6 +679,51 @@ mod tests {
         assert_eq!(needs.libc, Some(Libc { family: LibcFamily::Glibc, major: 2, minor: 17 }));
         assert!(needs.one_python);
         assert_eq!(needs.free_threaded, Some(false));
+    }
+
+    #[test]
+    fn long_markers_hold_where_their_parts_do() {
+        let environment = marker_environment(Arch::X86_64, (3, 11, 4));
+        let holds = |text: &str, extras: &[&str]| {
+            let extras: Vec<ExtraName> = extras.iter().map(|extra| extra.parse().expect("extra")).collect();
+            parse_marker(text).expect(text).evaluate(&environment, &extras)
+        };
+        let pairs: Vec<String> = (0..500).map(|i| format!("(extra == 'a{i}' and extra == 'b{i}')")).collect();
+        let any = pairs.join(" or ");
+        assert!(holds(&any, &["a7", "b7"]));
+        assert!(!holds(&any, &["a7", "b8"]));
+        let all = format!("(({any})) and python_full_version < '3.11.5'and (sys_platform == 'linux' or ({any}))");
+        assert!(holds(&all, &["a7", "b7"]));
+        assert!(!holds(&all.replace("3.11.5", "3.11.4"), &["a7", "b7"]));
+        assert!(holds(&format!("{all} or os_name == 'posix'"), &[]));
+        assert!(!holds(&format!("{all} or os_name == ' or '"), &[]));
+        assert!(!holds(&format!("{all} or os_name == sys_platform or 'a' == 'b'"), &[]));
+    }
+
+    #[test]
+    fn long_markers_that_are_none_are_refused() {
+        let any = (0..30).map(|i| format!("extra == 'a{i}'")).collect::<Vec<_>>().join(" or ");
+        for text in [
+            any.replace(" or ", " "),
+            format!("({any}"),
+            format!("{any})"),
+            format!("({any}) ({any})"),
+            format!("{any} or"),
+            format!("and {any}"),
+            format!("{any} or os_name == 'posix"),
+            any.replacen('=', "?", 1),
+        ] {
+            assert!(parse_marker(&text).is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
+    fn requirements_have_markers() {
+        let requirement = parse_requirement("lib[fast] (>=1,<2) ; os_name == ';'").expect("requirement");
+        assert_eq!(requirement.marker, parse_marker("os_name == ';'").expect("marker"));
+        let requirement = parse_requirement("lib @ https://files.test/a;b.whl ; os_name == 'nt'").expect("requirement");
+        assert_eq!(requirement.marker, parse_marker("os_name == 'nt'").expect("marker"));
+        assert_eq!(parse_requirement("lib").expect("requirement").marker, Marker::TRUE);
     }
 
     #[test]

@@ -659,7 +659,9 @@ fn applicable(
             condition.group.as_ref().is_none_or(|group| start.groups.contains(group))
                 && match choices.dialect {
                     Dialect::Extra => condition.marker.evaluate(environment, &start.extras),
-                    Dialect::Sets => evaluate_with_choices(condition.marker, environment, &start.extras, &start.groups),
+                    Dialect::Sets => {
+                        evaluate_with_choices(&condition.marker, environment, &start.extras, &start.groups)
+                    }
                 }
         });
         if !applies {
@@ -755,7 +757,7 @@ fn walk<'lock>(
     allowed: &Allowed<'lock>,
     edge_extras_count: bool,
 ) -> Walked<'lock> {
-    let active: Vec<ExtraName> = active.iter().cloned().collect();
+    let mut active: Vec<ExtraName> = active.iter().cloned().collect();
     let versions_are_open = matches!(lock.shape, Shape::Graph(EdgeVersions::Open));
     let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new(), allowed: allowed.clone() };
     let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
@@ -774,13 +776,12 @@ fn walk<'lock>(
                 .extras
                 .iter()
                 .map(|extra| ConflictItem { package: package.name.clone(), choice: Choice::Extra(extra.clone()) });
-            let holds = if edge_extras_count && !edge.extras.is_empty() {
-                let with_own: Vec<ExtraName> =
-                    active.iter().cloned().chain(items.clone().filter_map(|item| encode(&item))).collect();
-                edge.marker.evaluate(environment, &with_own)
-            } else {
-                edge.marker.evaluate(environment, &active)
-            };
+            let others = active.len();
+            if edge_extras_count {
+                active.extend(items.clone().filter_map(|item| encode(&item)));
+            }
+            let holds = edge.marker.evaluate(environment, &active);
+            active.truncate(others);
             if !holds {
                 continue;
             }

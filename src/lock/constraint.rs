@@ -49,12 +49,12 @@ fn comparison(text: &str, comparisons: &mut Vec<String>) -> Result<(), String> {
     } else if let Some(version) = text.strip_prefix('^') {
         let version = parse_version(version)?;
         comparisons.push(format!(">={version}"));
-        comparisons.push(format!("<{}", caret_limit(&version)));
+        comparisons.push(format!("<{}", caret_limit(&version)?));
     } else if let Some(version) = text.strip_prefix('~') {
         let version = parse_version(version)?;
         let given = version.release().len();
         comparisons.push(format!(">={version}"));
-        comparisons.push(format!("<{}", bumped(&version, usize::from(given != 1))));
+        comparisons.push(format!("<{}", bumped(&version, usize::from(given != 1))?));
     } else {
         let operators = ["===", "==", "!=", ">=", "<=", ">", "<", "="];
         let operator = operators.into_iter().find(|operator| text.starts_with(operator));
@@ -79,18 +79,19 @@ fn parse_version(text: &str) -> Result<Version, String> {
 }
 
 /// The next version that changes the leftmost number that is not zero.
-fn caret_limit(version: &Version) -> Version {
+fn caret_limit(version: &Version) -> Result<Version, String> {
     let release = version.release();
     let leftmost = release.iter().position(|number| *number != 0).unwrap_or(release.len().saturating_sub(1));
     bumped(version, leftmost)
 }
 
 /// The release with the number at `position` raised by one and nothing behind it.
-fn bumped(version: &Version, position: usize) -> Version {
+fn bumped(version: &Version, position: usize) -> Result<Version, String> {
     let mut numbers: Vec<u64> = version.release().iter().copied().take(position + 1).collect();
     numbers.resize(position + 1, 0);
-    numbers[position] += 1;
-    with_epoch(&Version::new(numbers), version.epoch())
+    let too_large = || format!("`{version}` has no next version");
+    numbers[position] = numbers[position].checked_add(1).ok_or_else(too_large)?;
+    Ok(with_epoch(&Version::new(numbers), version.epoch()))
 }
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["^", "~x", ">=", "one", "^1.2 || nonsense"] {
+        for text in ["^", "~x", ">=", "one", "^1.2 || nonsense", "^18446744073709551615"] {
             assert!(parse(text).is_err(), "{text} was accepted");
         }
     }

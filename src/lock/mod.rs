@@ -409,6 +409,9 @@ pub struct Sdist {
     pub size: Option<u64>,
 }
 
+/// The most bytes that a lock may have. Those of the largest workspaces have four million.
+const MAX_SIZE: u64 = 32 << 20;
+
 /// Why a lock cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -445,6 +448,17 @@ pub enum LockError {
         path: PathBuf,
         /// Why.
         source: FileError,
+    },
+    /// It is a pipe, a device or the like.
+    #[error("lock `{0}` is not a regular file")]
+    NotAFile(PathBuf),
+    /// It is too large to be one.
+    #[error("lock `{path}` has {size} bytes, expected at most {MAX_SIZE}")]
+    TooLarge {
+        /// The lock.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
     },
     /// It is not TOML, or lacks what every lock has.
     #[error("lock `{path}` is malformed")]
@@ -512,6 +526,8 @@ impl Diagnose for LockError {
                 let refresh = LockKind::of_name(path).map_or("its tool writes it anew", LockKind::refresh);
                 Some(format!("was it cut short, or merged by hand? {refresh}"))
             }
+            Self::NotAFile(_) => Some("name the file, e.g. `--lock uv.lock`".into()),
+            Self::TooLarge { .. } => Some("is it a lock? `uv lock` or `poetry lock` writes it anew".into()),
             Self::Read { .. } => Some("is it a readable file, in UTF-8?".into()),
         }
     }
@@ -536,14 +552,7 @@ impl LockFile {
 
     /// Reads a lock of any known format; the file's name need not tell which.
     pub fn read(path: PathBuf) -> Result<Self, LockError> {
-        let text = match fs_err::read_to_string(&path) {
-            Ok(text) => text,
-            Err(_) if path.is_dir() => return Err(LockError::Directory(path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(LockError::NoSuchFile(path)),
-            Err(error) => {
-                return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
-            }
-        };
+        let text = read_text(&path)?;
         let Some(kind) = LockKind::of_name(&path).or_else(|| LockKind::of_text(&text)) else {
             return Err(LockError::UnknownFormat(path));
         };
@@ -552,6 +561,29 @@ impl LockFile {
         let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
+}
+
+/// Reads a file that is not too large. One that is no regular file may never end, or never begin.
+fn read_text(path: &Path) -> Result<String, LockError> {
+    let unreadable =
+        |error| LockError::Read { path: path.to_owned(), source: FileError::during("read the file")(error) };
+    let metadata = match fs_err::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(LockError::NoSuchFile(path.to_owned()));
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    if metadata.is_dir() {
+        return Err(LockError::Directory(path.to_owned()));
+    }
+    if !metadata.is_file() {
+        return Err(LockError::NotAFile(path.to_owned()));
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(LockError::TooLarge { path: path.to_owned(), size: metadata.len() });
+    }
+    fs_err::read_to_string(path).map_err(unreadable)
 }
 
 /// Finds the lock of a project: the one beside it, else the one of the workspace that it is a member of.

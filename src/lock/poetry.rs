@@ -5,7 +5,7 @@
 //! several versions of a package are locked, the one is chosen that every edge allows.
 //! Locks have file names and hashes but no URLs; files are looked up at the index when they are needed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -69,7 +69,7 @@ struct MetadataWire {
 #[derive(Deserialize, Clone)]
 struct FileWire {
     file: String,
-    hash: Option<String>,
+    hash: String,
 }
 
 #[derive(Deserialize)]
@@ -272,15 +272,15 @@ impl Reader {
             None => VersionRange::any(),
         };
         self.markers.note_patch_releases(&requires_python.to_string());
+        let mut known = HashSet::new();
         for package in &wire.packages {
             let name = normalized(&package.name)?;
             let source = self.source(package)?;
-            let same_name = self.by_name.entry(name.clone()).or_default();
             let identity = (package.version.clone(), source);
-            if same_name.iter().any(|other| self.locked[other.0] == identity) {
+            if !known.insert((name.clone(), identity.clone())) {
                 return Err(format!("package `{name}` stands in it twice with the same version and source"));
             }
-            same_name.push(PackageIndex(self.locked.len()));
+            self.by_name.entry(name).or_default().push(PackageIndex(self.locked.len()));
             self.locked.push(identity);
         }
         let files = FilesByName::new(wire.metadata.files, &wire.metadata.hashes)?;
@@ -360,7 +360,7 @@ impl Reader {
                 Source::Registry(index) => Location::Index(index.clone()),
                 Source::Git(_) | Source::Directory(_) | Source::Editable(_) | Source::Virtual(_) => continue,
             };
-            let hash = parse_hash(entry.hash.as_deref().filter(|hash| !hash.starts_with("md5:")), &name)?;
+            let hash = parse_hash(Some(&entry.hash), &name)?;
             if Path::new(&entry.file).extension().is_some_and(|end| end == "whl") {
                 // Files of other versions share the list before 2.0; names that are none are passed over, as by Poetry.
                 if let Ok(wheel) = make_wheel(entry.file.clone(), location, hash, None, &name, Some(&version)) {
@@ -398,7 +398,7 @@ impl Reader {
                     if names.contains(&dependency)
                         && let Some(mut edge) = self.edge(&dependency, &entry)?
                     {
-                        edge.marker = assume_extra(edge.marker, extra);
+                        edge.marker = assume_extra(&edge.marker, extra);
                         package.extras.entry((*extra).clone()).or_default().push(edge);
                     }
                 }

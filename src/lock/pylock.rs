@@ -88,7 +88,6 @@ struct FileWire {
     url: Option<String>,
     path: Option<PathBuf>,
     size: Option<u64>,
-    #[serde(default)]
     hashes: BTreeMap<String, String>,
 }
 
@@ -216,7 +215,7 @@ fn hash(wire: &FileWire, name: &PackageName) -> Result<Option<Hash>, String> {
     let known = PREFERRED_HASHES.iter().find_map(|algorithm| Some((algorithm, wire.hashes.get(*algorithm)?)));
     match known {
         Some((algorithm, hex)) => parse_hash(Some(&format!("{algorithm}:{hex}")), name),
-        None if wire.hashes.is_empty() => Ok(None),
+        None if wire.hashes.is_empty() => Err(format!("a file of package `{name}` has no hash")),
         None => {
             let names: Vec<&str> = wire.hashes.keys().map(String::as_str).collect();
             Err(format!("package `{name}` has only hashes of unknown or weak kinds: {}", names.join(", ")))

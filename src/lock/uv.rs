@@ -4,7 +4,7 @@
 //! `[[distribution]]` for `[[package]]` and are read too.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -15,8 +15,8 @@ use super::recorded::{
 };
 use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
-    Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel, WheelOrder,
+    Choice, ConflictItem, Edge, EdgeVersions, Hash, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist,
+    Shape, Source, Wheel, WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
@@ -225,14 +225,14 @@ struct Reader {
 
 impl Reader {
     fn lock(mut self, wire: LockWire) -> Result<Lock, String> {
+        let mut known = HashSet::new();
         for package in &wire.packages {
             let identity = (package.name.clone(), package.version.clone(), package.source.0.clone());
             let index = PackageIndex(self.identities.len());
-            let same_name = self.by_name.entry(package.name.clone()).or_default();
-            if same_name.iter().any(|other| self.identities[other.0] == identity) {
+            if !known.insert(identity.clone()) {
                 return Err(format!("package `{}` stands in it twice with the same version and source", identity.0));
             }
-            same_name.push(index);
+            self.by_name.entry(package.name.clone()).or_default().push(index);
             self.identities.push(identity);
         }
 
@@ -445,14 +445,22 @@ fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source:
     };
     // A file in a git repository has no location of its own; the repository is the package's source.
     let location = location.unwrap_or_else(|| Location::Path(PathBuf::from(&file)));
-    let hash = parse_hash(wire.hash.as_deref(), name)?;
+    let hash = promised_hash(wire.hash.as_deref(), name, source)?;
     make_wheel(file, location, hash, wire.size, name, version)
 }
 
 fn sdist(wire: SdistWire, name: &PackageName, source: &Source) -> Result<Sdist, String> {
     let location = location(wire.url, wire.path, source);
     let file = location.as_ref().and_then(file_name).unwrap_or_else(|| format!("{name} (source)"));
-    Ok(Sdist { file, location, hash: parse_hash(wire.hash.as_deref(), name)?, size: wire.size })
+    Ok(Sdist { file, location, hash: promised_hash(wire.hash.as_deref(), name, source)?, size: wire.size })
+}
+
+/// The hash of a file. Some indexes publish none; of a file at a URL or path of its own, uv always writes it.
+fn promised_hash(text: Option<&str>, name: &PackageName, source: &Source) -> Result<Option<Hash>, String> {
+    match (text, source) {
+        (None, Source::Url(_) | Source::File(_)) => Err(format!("a file of package `{name}` has no hash")),
+        _ => parse_hash(text, name),
+    }
 }
 
 #[cfg(test)]

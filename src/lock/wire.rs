@@ -9,6 +9,12 @@ use super::{Hash, Location, LockError, Wheel};
 use crate::error::TomlError;
 use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker};
 
+/// The highest patch release that is believed to exist. Every one that is named costs a walk through the lock.
+const NEWEST_PATCH: u32 = 99;
+
+/// The most tags that the name of a wheel may stand for; they are gone through one by one. Real ones have dozens.
+const MAX_TAGS: usize = 1000;
+
 /// How much of a marker an error shows, in characters.
 const SHOWN_MARKER: usize = 200;
 
@@ -24,7 +30,7 @@ impl Markers {
     pub(super) fn parse(&mut self, text: Option<&str>) -> Result<Marker, String> {
         let Some(text) = text else { return Ok(Marker::TRUE) };
         if let Some(marker) = self.parsed.get(text) {
-            return Ok(*marker);
+            return Ok(marker.clone());
         }
         let marker = parse_marker(text).map_err(|reason| {
             let start: String = text.chars().take(SHOWN_MARKER).collect();
@@ -32,7 +38,7 @@ impl Markers {
             format!("marker `{start}{rest}` cannot be understood: {reason}")
         })?;
         self.note_patch_releases(text);
-        self.parsed.insert(text.to_owned(), marker);
+        self.parsed.insert(text.to_owned(), marker.clone());
         Ok(marker)
     }
 
@@ -47,7 +53,9 @@ impl Markers {
             let mut parts = word.splitn(3, '.');
             let (Some(major), Some(minor), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { continue };
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            if let (Ok(major), Ok(minor), Ok(patch)) = (major.parse(), minor.parse(), rest[..digits].parse()) {
+            if let (Ok(major), Ok(minor), Ok(patch @ ..=NEWEST_PATCH)) =
+                (major.parse(), minor.parse(), rest[..digits].parse())
+            {
                 self.patch_releases.insert((major, minor, patch));
             }
         }
@@ -101,6 +109,10 @@ pub(super) fn make_wheel(
 ) -> Result<Wheel, String> {
     let filename: WheelFilename =
         file.parse().map_err(|error| format!("wheel `{file}` of package `{name}` has no valid name: {error}"))?;
+    let tags = [filename.python_tags().len(), filename.abi_tags().len(), filename.platform_tags().len()];
+    if tags.into_iter().fold(1, usize::saturating_mul) > MAX_TAGS {
+        return Err(format!("wheel `{file}` of package `{name}` stands for more than {MAX_TAGS} tags"));
+    }
     if filename.name != *name {
         return Err(format!("wheel `{file}` stands under package `{name}`"));
     }
@@ -123,6 +135,7 @@ mod tests {
     fn patch_releases_are_found_in_markers() {
         let mut markers = Markers::default();
         markers.note_patch_releases("python_full_version < '3.11.3' or python_full_version == '3.12.0rc1'");
+        markers.note_patch_releases("python_full_version < '3.11.100'");
         markers.note_patch_releases("python_version < '3.11' and platform_release == '6.1.0-18-amd64'");
         assert_eq!(markers.into_patch_releases(), BTreeSet::from([(3, 11, 3), (3, 12, 0), (6, 1, 0)]));
     }
