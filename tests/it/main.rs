@@ -6,5 +6,7 @@ mod fetch;
 mod local;
 mod pack;
 mod plan;
+mod poetry;
+mod pylock;
 mod start;
 mod support;

@@ -27,6 +27,20 @@ pub(crate) enum Reply {
     Reset,
 }
 
+/// What a path answers with: a content type and a body.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// A page of an index.
+    pub(crate) fn page(content_type: &str, body: impl AsRef<[u8]>) -> Self {
+        Self { content_type: content_type.into(), body: body.as_ref().to_vec() }
+    }
+}
+
 /// A running server; it stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -43,8 +57,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<String, Vec<u8>>,
-    /// What is answered before the file is.
+    /// By path.
+    answers: BTreeMap<String, Answer>,
+    /// What is answered before that.
     replies: BTreeMap<String, VecDeque<Reply>>,
     requests: BTreeMap<String, usize>,
     in_flight: usize,
@@ -92,7 +107,12 @@ impl Server {
 
     /// Serves a wheel.
     pub(crate) fn publish(&self, wheel: &WheelFile) {
-        self.shared.state().files.insert(path_of(&wheel.filename), wheel.bytes.clone());
+        self.answer(&path_of(&wheel.filename), Answer::page("application/zip", &wheel.bytes));
+    }
+
+    /// Serves an answer at a path.
+    pub(crate) fn answer(&self, path: &str, answer: Answer) {
+        self.shared.state().answers.insert(path.to_owned(), answer);
     }
 
     /// Answers the next requests for a wheel so, one reply for each, before it is served as it is.
@@ -200,7 +220,7 @@ fn serve(connection: TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Counts a request, waits if it is to be held, and returns how to answer it.
-fn arrive(shared: &Shared, path: &str) -> (Option<Reply>, Option<Vec<u8>>) {
+fn arrive(shared: &Shared, path: &str) -> (Option<Reply>, Option<Answer>) {
     let mut state = shared.state();
     *state.requests.entry(path.to_owned()).or_default() += 1;
     state.in_flight += 1;
@@ -210,15 +230,16 @@ fn arrive(shared: &Shared, path: &str) -> (Option<Reply>, Option<Vec<u8>>) {
     let (mut state, _) =
         shared.arrival.wait_timeout_while(state, PATIENCE, waiting).unwrap_or_else(PoisonError::into_inner);
     let reply = state.replies.get_mut(path).and_then(VecDeque::pop_front);
-    (reply, state.files.get(path).cloned())
+    (reply, state.answers.get(path).cloned())
 }
 
 /// Returns whether the connection can go on.
-fn write_reply(writer: &mut TcpStream, reply: Option<Reply>, file: Option<Vec<u8>>) -> std::io::Result<bool> {
+fn write_reply(writer: &mut TcpStream, reply: Option<Reply>, answer: Option<Answer>) -> std::io::Result<bool> {
+    let content_type = answer.as_ref().map_or("application/zip", |answer| &answer.content_type).to_owned();
     let head = |status: u16, length: usize, more: &str| {
-        format!("HTTP/1.1 {status} Status\r\ncontent-length: {length}\r\ncontent-type: application/zip\r\n{more}\r\n")
+        format!("HTTP/1.1 {status} Status\r\ncontent-length: {length}\r\ncontent-type: {content_type}\r\n{more}\r\n")
     };
-    match (reply, file) {
+    match (reply, answer.map(|answer| answer.body)) {
         (Some(Reply::Reset), _) => Ok(false),
         (Some(Reply::Status(status)), _) => writer.write_all(head(status, 0, "").as_bytes()).map(|()| true),
         (Some(Reply::RetryAfter(status, seconds)), _) => {
