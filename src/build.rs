@@ -3,7 +3,6 @@
 //! Everything that can fail without the network fails first, for all artifacts, before anything is downloaded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +16,16 @@ use crate::cache::Cache;
 use crate::cli::{BuildArgs, GlobalArgs};
 use crate::error::{Diagnose, ExitStatus, Failure};
 use crate::fetch::{FetchOptions, Fetcher, READ_TIMEOUT};
+use crate::fit::{Host, Misfits};
 use crate::install::{Installed, InstalledFile, MODE_PROGRAM, install};
+use crate::interpreter::minors_on_path;
 use crate::local::{Builder, SourceTree, built_against};
 use crate::lock::{Location, LockKind, Wheel};
 use crate::pack::{Artifact, Payload, check_writable, launcher, reserved_places};
 use crate::packaging::{PackageName, Tags, WheelFilename, wheel_needs};
-use crate::plan::{PackageWire, human_size, problems_report};
+use crate::plan::{PackageWire, human_size};
 use crate::platform::Platform;
-use crate::select::{Distribution, Remedy, Selected, Selection, did_you_mean, select};
+use crate::select::{Distribution, Selected, Selection, did_you_mean, select};
 use crate::settings::{AppSettings, EntryChoice, Unit, Workspace};
 use crate::target::Target;
 use crate::ui::{Ui, counted, elapsed};
@@ -38,8 +39,13 @@ const DEFAULT_JOBS: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Packages have nothing for the target.
-    #[error("{}", unfit_message(.0))]
-    Unfit(Vec<UnfitTarget>),
+    #[error("{}", .reports.join("\n"))]
+    Unfit {
+        /// A report for each target.
+        reports: Vec<String>,
+        /// What would help.
+        hints: Vec<String>,
+    },
     /// Git dependencies.
     #[error("packages from git repositories cannot be packed yet: {}", .0.join(", "))]
     Git(Vec<String>),
@@ -85,79 +91,24 @@ pub enum BuildError {
     },
 }
 
-/// A target for which something is missing.
-#[derive(Debug)]
-pub struct UnfitTarget {
-    /// The target.
-    target: Target,
-    /// How many packages.
-    count: usize,
-    /// A line for each package.
-    report: String,
-    /// The one change that would satisfy all of them, if there is one.
-    remedy: Option<Platform>,
-    /// What would help the first package.
-    first_remedy: String,
-}
-
 impl BuildError {
-    /// The error about selections that have problems.
-    pub fn unfit<'a>(selections: impl IntoIterator<Item = &'a Selection>) -> Self {
-        Self::Unfit(selections.into_iter().map(UnfitTarget::from).collect())
-    }
-}
-
-impl From<&Selection> for UnfitTarget {
-    fn from(selection: &Selection) -> Self {
-        let platforms = selection.problems.iter().map(|problem| match problem.remedy {
-            Remedy::Platform(platform) => Some(platform),
-            _ => None,
-        });
-        // The platforms differ in the C library's version alone, so the highest satisfies all.
-        let lowest_for_all = platforms.collect::<Option<Vec<_>>>().and_then(|platforms| platforms.into_iter().max());
-        Self {
-            target: selection.target,
-            count: selection.problems.len(),
-            report: problems_report(selection),
-            remedy: lowest_for_all,
-            first_remedy: selection.problems.first().map(|problem| problem.remedy.to_string()).unwrap_or_default(),
+    /// The error about targets for which something is missing.
+    pub fn unfit(targets: &[Misfits]) -> Self {
+        let host = Host { platform: Platform::native().ok(), python_minors: minors_on_path() };
+        let mut hints: Vec<String> = Vec::new();
+        for hint in targets.iter().flat_map(|misfits| misfits.hints(&host)) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
         }
-    }
-}
-
-fn unfit_message(targets: &[UnfitTarget]) -> String {
-    let mut text = String::new();
-    for (position, unfit) in targets.iter().enumerate() {
-        let separator = if position == 0 { "" } else { "\n" };
-        let (noun, verb) = if unfit.count == 1 { ("package", "has") } else { ("packages", "have") };
-        let Target { platform, python } = unfit.target;
-        let _ = write!(
-            text,
-            "{separator}{} {noun} {verb} no wheel for `{platform}` with Python {python}\n{}",
-            unfit.count, unfit.report
-        );
-    }
-    text.trim_end().to_owned()
-}
-
-fn unfit_hint(targets: &[UnfitTarget]) -> String {
-    let remedies: Option<Vec<String>> = targets
-        .iter()
-        .map(|unfit| Some(format!("`--platform {}` is the lowest that satisfies all", unfit.remedy?)))
-        .collect();
-    match remedies {
-        Some(remedies) => remedies.join("; "),
-        None => match targets {
-            [UnfitTarget { count: 1, first_remedy, .. }] => first_remedy.clone(),
-            _ => "no single change helps all of them; `bundle plan --json` has a hint for each package".to_owned(),
-        },
+        Self::Unfit { reports: targets.iter().map(Misfits::report).collect(), hints }
     }
 }
 
 impl Diagnose for BuildError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Unfit(_) => ExitStatus::Unfit,
+            Self::Unfit { .. } => ExitStatus::Unfit,
             Self::Git(_) => ExitStatus::LocalBuild,
             Self::NoScript { .. } | Self::NoModule { .. } => ExitStatus::Project,
             Self::Glob(..) | Self::SourceDateEpoch(_) => ExitStatus::Usage,
@@ -167,7 +118,7 @@ impl Diagnose for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unfit(targets) => Some(unfit_hint(targets)),
+            Self::Unfit { hints, .. } => Some(hints.join("\n")),
             Self::Git(_) => Some("lock a published version, or a path to a checkout".into()),
             Self::NoScript { available, .. } if available.is_empty() => Some("there are no scripts at all".into()),
             Self::NoScript { script, available, .. } => Some(did_you_mean(script, available, "the scripts are")),
@@ -193,8 +144,7 @@ struct Job<'a> {
 pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure> {
     raise_open_files_limit();
     let started = Instant::now();
-    let workspace =
-        Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
+    let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
     let units = workspace.build_units(args)?;
     let time = source_date_epoch()?;
     let allow_overwrite = globs(workspace.allow_overwrite().iter().chain(&args.allow_overwrite))?;
@@ -239,10 +189,9 @@ fn plan_jobs<'a>(workspace: &Workspace, units: &'a [Unit], args: &BuildArgs) -> 
             jobs.push(Job { unit, selection, tags, output });
         }
     }
-    let selections = jobs.iter().map(|job| &job.selection);
-    let unfit: Vec<_> = selections.filter(|selection| !selection.problems.is_empty()).collect();
+    let unfit: Vec<Misfits> = jobs.iter().filter_map(|job| job.selection.misfits.clone()).collect();
     if !unfit.is_empty() {
-        return Err(BuildError::unfit(unfit).into());
+        return Err(BuildError::unfit(&unfit).into());
     }
     let from_git: BTreeSet<String> = jobs
         .iter()

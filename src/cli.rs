@@ -75,9 +75,13 @@ pub struct SelectionArgs {
     /// project; `plan` takes the project; several are planned together, as in one file]
     #[arg(value_name = "APP")]
     pub apps: Vec<String>,
-    /// The lock to read, where a project has several [default: the one beside the project or above it]
+    /// The lock to read, under any name [env: BUNDLE_LOCK] [default: the one beside the project, or beside the
+    /// workspace that it is a member of]
     #[arg(long, value_name = "FILE")]
     pub lock: Option<PathBuf>,
+    /// Use the lock as it is, even if it does not match `pyproject.toml` any more [env: BUNDLE_FROZEN]
+    #[arg(long)]
+    pub frozen: bool,
     /// Platform to build for, e.g. x86_64-manylinux2014; may be repeated; see `bundle platforms`
     /// [env: BUNDLE_PLATFORM, separated by commas]
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
@@ -172,8 +176,7 @@ impl Cli {
         let global = &mut self.global;
         global.project = global.project.take().or_else(|| variable_os("BUNDLE_PROJECT").map(PathBuf::from));
         global.cache_dir = global.cache_dir.take().or_else(|| variable_os("BUNDLE_CACHE_DIR").map(PathBuf::from));
-        global.offline |= variable("BUNDLE_OFFLINE")
-            .is_some_and(|value| !["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no)));
+        global.offline |= switch("BUNDLE_OFFLINE");
         global.http_timeout = match global.http_timeout {
             None => number("BUNDLE_HTTP_TIMEOUT", 1..=u64::MAX, "a number of seconds")?,
             given => given,
@@ -195,6 +198,8 @@ impl Cli {
                 listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         }
         selection.python = selection.python.take().or_else(|| variable("BUNDLE_PYTHON_VERSION"));
+        selection.lock = selection.lock.take().or_else(|| variable_os("BUNDLE_LOCK").map(PathBuf::from));
+        selection.frozen |= switch("BUNDLE_FROZEN");
         Ok(self)
     }
 }
@@ -205,6 +210,11 @@ fn variable_os(name: &str) -> Option<std::ffi::OsString> {
 
 fn variable(name: &str) -> Option<String> {
     variable_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Whether a variable is set to anything but a word for no.
+fn switch(name: &str) -> bool {
+    variable(name).is_some_and(|value| !["0", "false", "no", "off"].iter().any(|no| value.eq_ignore_ascii_case(no)))
 }
 
 fn number(

@@ -105,6 +105,51 @@ impl Diagnose for FileError {
     }
 }
 
+/// A text that is not the TOML that it should be: where, and why.
+///
+/// toml's own message shows the whole line, and lines of a lock can have thousands of characters.
+#[derive(Debug)]
+pub struct TomlError {
+    reason: String,
+    /// Line, column and an excerpt, with the place of the error in it.
+    found: Option<(usize, usize, String, usize)>,
+}
+
+/// How much of a line is shown on either side of an error, in characters.
+const EXCERPT: usize = 40;
+
+impl TomlError {
+    /// Finds the place of an error in the text that was read.
+    pub fn new(error: &toml::de::Error, text: &str) -> Self {
+        let place = error.span().and_then(|span| Some((text.get(..span.start)?, text.get(span.start..)?)));
+        let found = place.map(|(before, after)| {
+            let line = before.matches('\n').count() + 1;
+            let before: Vec<char> = before.rsplit('\n').next().unwrap_or_default().chars().collect();
+            let after: Vec<char> = after.lines().next().unwrap_or_default().chars().collect();
+            let start = before.len().saturating_sub(EXCERPT);
+            let mut excerpt = String::from(if start > 0 { "…" } else { "" });
+            let shown = before[start..].iter().chain(after.iter().take(EXCERPT));
+            excerpt.extend(shown.map(|character| if character.is_control() { ' ' } else { *character }));
+            excerpt.push_str(if after.len() > EXCERPT { "…" } else { "" });
+            (line, before.len() + 1, excerpt, before.len() - start + usize::from(start > 0))
+        });
+        Self { reason: error.message().to_owned(), found }
+    }
+}
+
+impl fmt::Display for TomlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some((line, column, excerpt, caret)) => {
+                write!(f, "line {line}, column {column}: {}\n{excerpt}\n{:caret$}^", self.reason, "")
+            }
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl Error for TomlError {}
+
 /// Finds the candidate nearest to a misspelt name, if any is near enough to suggest.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
@@ -132,6 +177,25 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_cut_around_the_error() {
+        let shown = |text: &str| {
+            let error = toml::from_str::<toml::Table>(text).expect_err("no TOML");
+            TomlError::new(&error, text).to_string()
+        };
+        let long = "x".repeat(1000);
+        let text = format!("a = 1\nb = {{ c = \"é{long}\", d = ?, e = \"{long}\" }}\n");
+        let lines: Vec<String> = shown(&text).lines().map(str::to_owned).collect();
+        assert!(lines[0].starts_with("line 2, column 1020: "), "{lines:?}");
+        assert!(
+            lines[1].starts_with("…xxx") && lines[1].ends_with("xxx…") && lines[1].chars().count() < 90,
+            "{lines:?}"
+        );
+        assert_eq!(lines[1].chars().nth(lines[2].len() - 1), Some('?'), "{lines:?}");
+        let lines: Vec<String> = shown("a = ").lines().map(str::to_owned).collect();
+        assert_eq!(lines[1..], ["a = ", "    ^"].map(str::to_owned));
+    }
 
     #[test]
     fn suggestions_are_near() {

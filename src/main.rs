@@ -31,8 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
-    let workspace =
-        Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), args.selection.lock.as_deref())?;
+    let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
     let unit = workspace.plan_unit(args)?;
     let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
     let selections: Vec<Selection> =
@@ -45,11 +44,11 @@ fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
             print(&plan::table(selection))?;
         }
     }
-    let unfit: Vec<&Selection> = selections.iter().filter(|selection| !selection.problems.is_empty()).collect();
+    let unfit: Vec<_> = selections.into_iter().filter_map(|selection| selection.misfits).collect();
     if unfit.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(BuildError::unfit(unfit).into())
+    Err(BuildError::unfit(&unfit).into())
 }
 
 fn platforms() -> String {

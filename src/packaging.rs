@@ -3,9 +3,11 @@
 //! Version order, markers, tags, wheel file names and name normalisation are uv's own crates. They make no
 //! promise of stability, so the rest of the program uses only what this module exports.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::str::FromStr;
 
-pub use uv_distribution_filename::WheelFilename;
+pub use uv_distribution_filename::{BuildTag, WheelFilename};
 pub use uv_normalize::{ExtraName, GroupName, PackageName};
 pub use uv_pep440::{Version, VersionSpecifier, VersionSpecifiers};
 pub use uv_pep508::{MarkerEnvironment, MarkerTree as Marker};
@@ -218,8 +220,14 @@ pub fn evaluate_with_choices(
     marker.evaluate_pep751(environment, extras, groups)
 }
 
-/// How good a wheel is for a target; greater is better.
-pub type WheelRank = (TagPriority, Option<uv_distribution_filename::BuildTag>);
+/// How good a wheel is for a target; greater is better in both.
+#[derive(Debug, Clone)]
+pub struct WheelRank {
+    /// Its best tag.
+    pub tag: TagPriority,
+    /// Its build tag; none is the lowest.
+    pub build: Option<BuildTag>,
+}
 
 /// Which part of a wheel's tags keeps it from a target; ordered from the furthest miss to the nearest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -245,10 +253,10 @@ impl Axis {
 
 /// Ranks a wheel for a set of accepted tags, or says which axis fails.
 ///
-/// The rank is the wheel's best tag and then its build tag, as uv and pip order them.
+/// uv and pip compare tags first, then build tags; Poetry the other way round.
 pub fn rank_wheel(wheel: &WheelFilename, tags: &Tags) -> Result<WheelRank, Axis> {
     match wheel.compatibility(tags) {
-        TagCompatibility::Compatible(priority) => Ok((priority, wheel.build_tag().cloned())),
+        TagCompatibility::Compatible(tag) => Ok(WheelRank { tag, build: wheel.build_tag().cloned() }),
         TagCompatibility::Incompatible(reason) => Err(match reason {
             IncompatibleTag::Invalid | IncompatibleTag::Python => Axis::Python,
             // `cp38-cp38` meets an accepted Python tag in `cp38-abi3`; what it lacks is still the Python version.
@@ -293,6 +301,49 @@ pub fn offers(wheel: &WheelFilename, axis: Axis) -> Vec<String> {
         Axis::Platform => wheel.platform_tags().iter().map(ToString::to_string).collect(),
     }
 }
+
+/// The versions of Python that wheels name, ascending; `py3` names none.
+pub fn pythons<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<(u8, u8)> {
+    let version = |tag: &LanguageTag| match tag {
+        LanguageTag::CPython { python_version } => Some(*python_version),
+        LanguageTag::Python { major, minor: Some(minor) } => Some((*major, *minor)),
+        _ => None,
+    };
+    let versions: BTreeSet<(u8, u8)> = wheels.flat_map(WheelFilename::python_tags).filter_map(version).collect();
+    versions.into_iter().collect()
+}
+
+/// The systems that wheels are for, in words: `glibc 2.17 (x86_64, aarch64)`, `macOS`, `Windows`.
+pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<String> {
+    let mut lowest: BTreeMap<(&'static str, String), Libc> = BTreeMap::new();
+    let mut others: BTreeSet<&'static str> = BTreeSet::new();
+    for tag in wheels.flat_map(WheelFilename::platform_tags) {
+        match (libc_of(tag), tag) {
+            (Some(libc), _) => {
+                let family = match libc.family {
+                    LibcFamily::Glibc => "glibc",
+                    LibcFamily::Musl => "musl",
+                };
+                let text = tag.to_string();
+                let arch = KNOWN_ARCHES.iter().find(|arch| text.ends_with(**arch)).copied().unwrap_or("other machines");
+                let known = lowest.entry((family, arch.to_owned())).or_insert(libc);
+                *known = libc.min(*known);
+            }
+            (None, PlatformTag::Win32 | PlatformTag::WinAmd64 | PlatformTag::WinArm64 | PlatformTag::WinIa64) => {
+                others.insert("Windows");
+            }
+            (None, tag) => {
+                others.insert(tag.pretty().unwrap_or("other systems"));
+            }
+        }
+    }
+    let linux = lowest.into_iter().map(|((_, arch), libc)| format!("{libc} ({arch})"));
+    linux.chain(others.into_iter().map(str::to_owned)).collect()
+}
+
+/// The ends of platform tags for Linux.
+const KNOWN_ARCHES: [&str; 9] =
+    ["x86_64", "aarch64", "i686", "armv7l", "armv6l", "ppc64le", "ppc64", "s390x", "riscv64"];
 
 /// What a wheel ties an artifact to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,6 +402,129 @@ fn libc_of(tag: &PlatformTag) -> Option<Libc> {
             Some(Libc { family: LibcFamily::Musl, major: *major, minor: *minor })
         }
         _ => None,
+    }
+}
+
+/// A requirement as it is written down, in parts that can be compared.
+#[derive(Debug)]
+pub struct Declaration {
+    /// What is required.
+    pub name: PackageName,
+    /// With which extras.
+    pub extras: Vec<ExtraName>,
+    /// In which versions, or from which URL.
+    pub asked: Asked,
+    /// When.
+    pub marker: ComparableMarker,
+}
+
+/// What a requirement asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// Versions from an index.
+    Versions(VersionSpecifiers),
+    /// What is at a URL, which may have credentials.
+    Url(String),
+}
+
+impl Declaration {
+    /// Reads a requirement; `None` if it is none, or if its marker is too long to compare.
+    pub fn parse(text: &str) -> Option<Self> {
+        if !ComparableMarker::is_short(text) {
+            return None;
+        }
+        let parsed: uv_pep508::Requirement = text.parse().ok()?;
+        let asked = match parsed.version_or_url {
+            None => Asked::Versions(VersionSpecifiers::empty()),
+            Some(uv_pep508::VersionOrUrl::VersionSpecifier(specifiers)) => Asked::Versions(specifiers),
+            Some(uv_pep508::VersionOrUrl::Url(url)) => {
+                Asked::Url(url.to_url().displayable_with_credentials().to_string())
+            }
+        };
+        let marker = ComparableMarker(parsed.marker);
+        Some(Self { name: parsed.name, extras: parsed.extras.into_vec(), asked, marker })
+    }
+}
+
+/// The most comparisons of a marker that is compared: its decision diagram can double with every second one.
+const MAX_COMPARED: usize = 12;
+
+/// A marker of which it can be told whether another one means the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComparableMarker(uv_pep508::MarkerTree);
+
+impl ComparableMarker {
+    /// What always holds.
+    pub const TRUE: Self = Self(uv_pep508::MarkerTree::TRUE);
+
+    /// Reads a marker; `None` if it is none, or too long.
+    pub fn parse(text: &str) -> Option<Self> {
+        if Self::is_short(text) { text.parse().ok().map(Self) } else { None }
+    }
+
+    /// Each comparison has one string, in quotes.
+    fn is_short(text: &str) -> bool {
+        text.bytes().filter(|byte| matches!(byte, b'\'' | b'"')).count() <= 2 * MAX_COMPARED
+            && text.bytes().filter(|byte| *byte == b'(').count() <= MAX_MARKER_DEPTH
+    }
+
+    /// The marker that holds under an extra only.
+    pub fn of_extra(extra: &ExtraName) -> Self {
+        Self(format!("extra == '{extra}'").parse().expect("a comparison with a valid name"))
+    }
+
+    /// The marker that holds for an interpreter of one of these versions.
+    pub fn of_python(versions: VersionSpecifiers) -> Option<Self> {
+        Self::parse(&VersionRange::from(versions).python_marker())
+    }
+
+    /// Holds where both do.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.and(other.0))
+    }
+
+    /// Holds where this one does not.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        Self(self.0.negate())
+    }
+
+    /// Whether it never holds.
+    pub fn is_false(self) -> bool {
+        self.0.is_false()
+    }
+
+    /// The extra without which it does not hold.
+    pub fn extra(self) -> Option<ExtraName> {
+        self.0.top_level_extra_name().map(std::borrow::Cow::into_owned)
+    }
+
+    /// What is left to say where the extra is active; `None` if that is nothing.
+    pub fn shown_without(self, extra: Option<&ExtraName>) -> Option<String> {
+        self.0.simplify_extras(extra.map(std::slice::from_ref).unwrap_or_default()).try_to_string()
+    }
+}
+
+/// The lowest and the highest Python that a project allows, by release numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonBounds {
+    lower: Bound<Version>,
+    upper: Bound<Version>,
+}
+
+impl PythonBounds {
+    /// The bounds of what all of these allow; `None` if that is nothing.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a VersionSpecifiers>) -> Option<Self> {
+        let ranges = all.into_iter().map(|specifiers| uv_pep440::release_specifiers_to_ranges(specifiers.clone()));
+        let range = ranges.reduce(|range, other| range.intersection(&other))?;
+        let (lower, upper) = range.bounding_range()?;
+        Some(Self { lower: lower.cloned(), upper: upper.cloned() })
+    }
+
+    /// A marker without what these bounds make certain, as uv writes it into a lock.
+    pub fn simplify(&self, marker: ComparableMarker) -> ComparableMarker {
+        ComparableMarker(marker.0.simplify_python_versions(self.lower.as_ref(), self.upper.as_ref()))
     }
 }
 

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::fit::Problem;
 use crate::lock::{LockFile, LockKind};
-use crate::select::{Distribution, Problem, Remedy, Selected, Selection, printable_location};
+use crate::select::{Distribution, Selected, Selection, printable_location};
 use crate::ui::counted;
 
 const SCHEMA: u32 = 1;
@@ -30,8 +31,14 @@ struct LockWire<'a> {
 struct TargetWire {
     platform: String,
     python: String,
+    /// The project's own code, where the lock's packages do not include it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<PackageWire>,
     packages: Vec<PackageWire>,
     problems: Vec<ProblemWire>,
+    /// The flags with which everything would fit as locked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 /// One package, as it stands in plans and build records. Absent values are left out.
@@ -127,8 +134,10 @@ pub fn json(lock: &LockFile, apps: &[&str], selections: &[Selection]) -> String 
             .map(|selection| TargetWire {
                 platform: selection.target.platform.to_string(),
                 python: selection.target.python.to_string(),
-                packages: selection.packages.iter().map(PackageWire::from).collect(),
-                problems: selection.problems.iter().map(ProblemWire::from).collect(),
+                project: selection.packages.iter().find(|selected| !selected.listed).map(PackageWire::from),
+                packages: selection.packages.iter().filter(|selected| selected.listed).map(PackageWire::from).collect(),
+                problems: selection.problems().iter().map(ProblemWire::from).collect(),
+                hint: selection.misfits.as_ref().and_then(|misfits| Some(misfits.change?.to_string())),
             })
             .collect(),
     };
@@ -172,23 +181,6 @@ pub fn table(selection: &Selection) -> String {
     }
     let wheels = selection.packages.iter().filter(|selected| matches!(selected.distribution, Distribution::Wheel(..)));
     let _ = writeln!(text, "{}, {} of them from wheels", counted(rows.len(), "package"), wheels.count());
-    text
-}
-
-/// Every package that does not fit, why, and what would.
-pub fn problems_report(selection: &Selection) -> String {
-    let mut text = String::new();
-    for problem in &selection.problems {
-        let version = problem.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
-        let _ = write!(text, "  {}{version}: ", problem.name);
-        let _ = match (problem.axis, &problem.remedy) {
-            (None, Remedy::Build) => writeln!(text, "has only a source distribution, which would have to be built"),
-            (None, _) => writeln!(text, "has no file at all"),
-            (Some(axis), _) => {
-                writeln!(text, "no wheel for this {}; there is {}", axis.name(), problem.offers.join(", "))
-            }
-        };
-    }
     text
 }
 

@@ -170,20 +170,36 @@ impl fmt::Display for Platform {
     }
 }
 
+/// glibc's minor versions worth naming, and the first systems that have them.
+const GLIBC_SYSTEMS: [(u16, &str); 4] = [
+    (17, "every distribution since CentOS 7 (2014)"),
+    (28, "Debian 10, Ubuntu 18.10, RHEL 8, Amazon Linux 2023"),
+    (31, "Debian 11, Ubuntu 20.04"),
+    (34, "Debian 12, Ubuntu 22.04, RHEL 9"),
+];
+
+/// The same for musl.
+const MUSL_SYSTEMS: [(u16, &str); 1] = [(2, "Alpine Linux 3.13")];
+
 /// The platforms worth naming, with what each one runs on.
-pub fn listed() -> Vec<(Platform, &'static str)> {
-    let glibc = [
-        (17, "glibc 2.17 or newer: every distribution since CentOS 7 (2014)"),
-        (28, "glibc 2.28 or newer: Debian 10, Ubuntu 18.10, RHEL 8, Amazon Linux 2023"),
-        (31, "glibc 2.31 or newer: Debian 11, Ubuntu 20.04"),
-        (34, "glibc 2.34 or newer: Debian 12, Ubuntu 22.04, RHEL 9"),
-    ];
+pub fn listed() -> Vec<(Platform, String)> {
     let mut list = Vec::new();
     for arch in [Arch::X86_64, Arch::Aarch64] {
-        list.extend(glibc.map(|(minor, meaning)| (Platform::glibc(arch, minor), meaning)));
-        list.push((Platform::musl(arch, 2), "musl 1.2 or newer: Alpine Linux 3.13"));
+        let glibc = GLIBC_SYSTEMS.map(|(minor, systems)| (Platform::glibc(arch, minor), systems));
+        let musl = MUSL_SYSTEMS.map(|(minor, systems)| (Platform::musl(arch, minor), systems));
+        let both = glibc.into_iter().chain(musl);
+        list.extend(both.map(|(platform, systems)| (platform, format!("{} or newer: {systems}", platform.libc))));
     }
     list
+}
+
+/// The first systems that have at least the platform's C library, if they are known.
+pub fn systems_of(platform: Platform) -> Option<&'static str> {
+    let known = match platform.libc.family {
+        LibcFamily::Glibc => &GLIBC_SYSTEMS[..],
+        LibcFamily::Musl => &MUSL_SYSTEMS[..],
+    };
+    known.iter().find(|(minor, _)| *minor >= platform.libc.minor).map(|(_, systems)| *systems)
 }
 
 #[cfg(test)]

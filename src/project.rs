@@ -78,6 +78,8 @@ pub struct Configuration {
     pub platforms: Vec<String>,
     /// Python to build for, likewise.
     pub python: Option<String>,
+    /// The lock to read, relative to the configuration.
+    pub lock: Option<PathBuf>,
     /// Payload paths (globs) that several packages may write; the last package by name wins.
     #[serde(default)]
     pub allow_overwrite: Vec<String>,

@@ -8,26 +8,25 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
 use crate::error::{Diagnose, ExitStatus, nearest};
+use crate::fit::{
+    Change, Misfits, PYTHON_3_MINORS, Problem, Remedy, TagSets, diagnose, lowest_target, other_pythons,
+    with_newest_libc,
+};
 use crate::lock::{
     Choice, Choices, ConflictItem, Dialect, Edge, EdgeVersions, Location, Lock, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel,
+    Source, Wheel, WheelOrder,
 };
 use crate::packaging::{
-    Axis, ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, best_tag,
-    evaluate_with_choices, offers, rank_wheel, wheel_needs,
+    ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, WheelRank, best_tag,
+    evaluate_with_choices, rank_wheel, wheel_needs,
 };
 use crate::platform::Platform;
 use crate::target::{PythonRequest, Target};
-
-/// Minor versions of Python 3 that an artifact's claim may cover.
-const PYTHON_3_MINORS: std::ops::RangeInclusive<u8> = 7..=30;
-
-/// glibc and musl minor versions that are tried for a report of what would fit.
-const LIBC_MINORS: std::ops::RangeInclusive<u16> = 0..=50;
 
 /// What is to be packed: projects of the lock, and which of their extras and groups.
 #[derive(Debug, Clone, Default)]
@@ -49,12 +48,19 @@ pub struct Selection {
     pub target: Target,
     /// Sorted by name.
     pub packages: Vec<Selected>,
-    /// The packages that cannot be packed, sorted by name; empty if the artifact can be built.
-    pub problems: Vec<Problem>,
+    /// The packages that cannot be packed; `None` if the artifact can be built.
+    pub misfits: Option<Misfits>,
     /// The interpreters for which exactly these distributions are right.
     pub python: PythonClaim,
     /// The C library that the chosen wheels need.
     pub libc: Option<Libc>,
+}
+
+impl Selection {
+    /// The packages that cannot be packed, sorted by name.
+    pub fn problems(&self) -> &[Problem] {
+        self.misfits.as_ref().map_or(&[], |misfits| &misfits.problems)
+    }
 }
 
 /// One chosen distribution.
@@ -68,6 +74,8 @@ pub struct Selected {
     pub source: Source,
     /// Whether it was asked for, not only needed by another.
     pub requested: bool,
+    /// Whether the lock lists it; Poetry's locks do not list the project itself.
+    pub listed: bool,
     /// What is packed of it.
     pub distribution: Distribution,
 }
@@ -87,6 +95,13 @@ pub enum Distribution {
     Git(String),
 }
 
+impl Distribution {
+    /// Whether it can be packed, or is made by a stage that can make it anywhere.
+    fn is_ready(&self) -> bool {
+        !matches!(self, Self::Sdist(_))
+    }
+}
+
 impl Selected {
     /// Whether the same thing is packed as for another target.
     fn same_distribution(&self, other: &Self) -> bool {
@@ -97,45 +112,6 @@ impl Selected {
             Distribution::Git(url) => url.clone(),
         };
         self.name == other.name && self.source == other.source && key(self) == key(other)
-    }
-}
-
-/// A package that has nothing to pack for the target.
-#[derive(Debug, Clone)]
-pub struct Problem {
-    /// Normalised name.
-    pub name: PackageName,
-    /// The locked version.
-    pub version: Option<Version>,
-    /// Which part of its wheels' tags fails; `None` if it has no wheel at all.
-    pub axis: Option<Axis>,
-    /// What its wheels have on that axis, sorted.
-    pub offers: Vec<String>,
-    /// What would help.
-    pub remedy: Remedy,
-}
-
-/// What would make a package fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remedy {
-    /// The lowest platform of the same architecture and C library for which it has a wheel.
-    Platform(Platform),
-    /// The nearest Python version for which it has a wheel.
-    Python(PythonRequest),
-    /// Only a source distribution could help, and it has to be built.
-    Build,
-    /// It has nothing for this architecture and C library.
-    Nothing,
-}
-
-impl std::fmt::Display for Remedy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Platform(platform) => write!(f, "--platform {platform}"),
-            Self::Python(python) => write!(f, "--python {python}"),
-            Self::Build => f.write_str("build a wheel of its source distribution and lock that"),
-            Self::Nothing => f.write_str("lock another version, or choose another platform"),
-        }
     }
 }
 
@@ -169,6 +145,8 @@ pub enum SelectError {
         python: PythonRequest,
         /// What the lock says.
         requires_python: String,
+        /// The nearest minor version that the lock allows.
+        nearest: Option<PythonRequest>,
     },
     /// A selected package does not allow the target's Python.
     #[error("package `{name}` requires Python `{requires_python}`, but is selected for Python {python}")]
@@ -230,9 +208,16 @@ impl Diagnose for SelectError {
             Self::NoSuchPackage { name, members } => Some(did_you_mean(name.as_str(), members, "the projects are")),
             Self::NoSuchChoice { available, .. } if available.is_empty() => Some("there are none".into()),
             Self::NoSuchChoice { name, available, .. } => Some(did_you_mean(name, available, "there are")),
+            Self::Python { nearest: Some(nearest), .. } => {
+                Some(format!("choose one inside, e.g. `--python {nearest}`"))
+            }
             Self::Python { .. } => Some("choose a version inside that range with `--python`".into()),
+            Self::PackagePython { .. } => Some("choose another version with `--python`, or lock again".into()),
+            Self::NoVersion { .. } => Some("`pyproject.toml` asks for what the lock does not have: lock again".into()),
             Self::Environment { .. } => Some(
-                "`tool.uv.environments` limits it; choose another `--platform` or `--python`, or lock again".into(),
+                "the environments in the lock limit it (`tool.uv.environments`, or `environments` of a pylock.toml); \
+                 choose another `--platform` or `--python`, or lock again"
+                    .into(),
             ),
             Self::Conflict(..) => Some("ask for one of them, e.g. build them as two apps".into()),
             Self::SeveralVersions { exact_python_decides: Some(python), .. } => {
@@ -256,12 +241,14 @@ pub fn did_you_mean(name: &str, available: &[String], introduction: &str) -> Str
 
 /// Chooses the distributions for `roots` and one target.
 pub fn select(lock: &Lock, roots: &[Roots], target: Target) -> Result<Selection, SelectError> {
-    let roots = resolve_roots(lock, roots)?;
-    let tags = target.tags().map_err(|error| SelectError::Tags(target.platform, error))?;
-    let chosen = choose(lock, &roots, target, &tags)?;
-    let python = claim(lock, &roots, target, &tags, &chosen);
+    let start = resolve_roots(lock, roots)?;
+    let search = Search { lock, start: &start, sets: TagSets::default() };
+    let chosen = search.choose(target)?;
+    let misfits = search.misfits(target, &chosen)?;
+    let python = search.claim(target, &chosen)?;
+    let tags = search.tags(target)?;
     let libc = wheels_of(&chosen.packages).filter_map(|wheel| wheel_needs(&wheel.filename, &tags).libc).max();
-    Ok(Selection { target, packages: chosen.packages, problems: chosen.problems, python, libc })
+    Ok(Selection { target, packages: chosen.packages, misfits, python, libc })
 }
 
 fn wheels_of(packages: &[Selected]) -> impl Iterator<Item = &Wheel> {
@@ -400,48 +387,172 @@ fn check_choices(
 
 /// What was chosen, before anything is claimed about interpreters.
 struct Chosen {
+    reached: Vec<PackageIndex>,
     packages: Vec<Selected>,
-    problems: Vec<Problem>,
+    /// Packages without a wheel that fits.
+    unfit: Vec<PackageIndex>,
 }
 
-fn choose(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags) -> Result<Chosen, SelectError> {
-    let patches = target_patches(lock, target.python);
-    if patches.is_empty() {
-        return Err(SelectError::Python { python: target.python, requires_python: lock.requires_python.to_string() });
+impl Chosen {
+    fn is_same(&self, other: &Self) -> bool {
+        self.packages.len() == other.packages.len()
+            && self.unfit == other.unfit
+            && self.packages.iter().zip(&other.packages).all(|(a, b)| a.same_distribution(b))
     }
-    // Which patch releases reach which packages.
-    let mut reached: BTreeMap<PackageIndex, Vec<u32>> = BTreeMap::new();
-    let supported: Vec<u32> = patches.into_iter().filter(|patch| is_supported(lock, target, *patch)).collect();
-    if supported.is_empty() {
-        return Err(SelectError::Environment { platform: target.platform, python: target.python });
-    }
-    for &patch in &supported {
-        let environment = target.environment(patch);
-        for index in reachable(lock, start, &environment)? {
-            reached.entry(index).or_default().push(patch);
-        }
-    }
-    check_single_versions(lock, &reached, target.python)?;
+}
 
-    let requested: BTreeSet<PackageIndex> = start.roots.iter().map(|root| root.package).collect();
-    let mut chosen = Chosen { packages: Vec::new(), problems: Vec::new() };
-    for &index in reached.keys() {
-        let package = &lock.packages[index.0];
-        let (distribution, problem) = choose_distribution(lock, package, target, tags);
-        chosen.problems.extend(problem);
-        if let Some(distribution) = distribution {
-            chosen.packages.push(Selected {
-                name: package.name.clone(),
-                version: package.version.clone(),
-                source: package.source.clone(),
-                requested: requested.contains(&index),
-                distribution,
+/// What stays the same while several targets are tried.
+struct Search<'a> {
+    lock: &'a Lock,
+    start: &'a Start<'a>,
+    sets: TagSets,
+}
+
+impl Search<'_> {
+    fn tags(&self, target: Target) -> Result<Rc<Tags>, SelectError> {
+        self.sets.get(target).map_err(|error| SelectError::Tags(target.platform, error))
+    }
+
+    fn choose(&self, target: Target) -> Result<Chosen, SelectError> {
+        let Self { lock, start, .. } = self;
+        let patches = target_patches(lock, target.python);
+        if patches.is_empty() {
+            let allowed = |python: &PythonRequest| !target_patches(lock, *python).is_empty();
+            let same_minor = PythonRequest { patch: None, ..target.python };
+            return Err(SelectError::Python {
+                python: target.python,
+                requires_python: lock.requires_python.to_string(),
+                nearest: std::iter::once(same_minor).chain(other_pythons(target)).find(allowed),
             });
         }
+        // Which patch releases reach which packages.
+        let mut reached: BTreeMap<PackageIndex, Vec<u32>> = BTreeMap::new();
+        let supported: Vec<u32> = patches.into_iter().filter(|patch| is_supported(lock, target, *patch)).collect();
+        if supported.is_empty() {
+            return Err(SelectError::Environment { platform: target.platform, python: target.python });
+        }
+        for &patch in &supported {
+            let environment = target.environment(patch);
+            for index in reachable(lock, start, &environment)? {
+                reached.entry(index).or_default().push(patch);
+            }
+        }
+        check_single_versions(lock, &reached, target.python)?;
+
+        let tags = self.tags(target)?;
+        let requested: BTreeSet<PackageIndex> = start.roots.iter().map(|root| root.package).collect();
+        let mut chosen = Chosen { reached: reached.keys().copied().collect(), packages: Vec::new(), unfit: Vec::new() };
+        for &index in reached.keys() {
+            let package = &lock.packages[index.0];
+            let distribution = choose_distribution(package, lock.wheel_order, &tags);
+            if !matches!(&distribution, Some(distribution) if distribution.is_ready()) {
+                chosen.unfit.push(index);
+            }
+            if let Some(distribution) = distribution {
+                chosen.packages.push(Selected {
+                    name: package.name.clone(),
+                    version: package.version.clone(),
+                    source: package.source.clone(),
+                    requested: requested.contains(&index),
+                    listed: lock.unlisted_project != Some(index),
+                    distribution,
+                });
+            }
+        }
+        chosen.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(chosen)
     }
-    chosen.packages.sort_by(|a, b| a.name.cmp(&b.name));
-    chosen.problems.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(chosen)
+
+    /// What is wrong with every package that does not fit, and what would help all of them.
+    fn misfits(&self, target: Target, chosen: &Chosen) -> Result<Option<Misfits>, SelectError> {
+        if chosen.unfit.is_empty() {
+            return Ok(None);
+        }
+        let allowed = |python| !target_patches(self.lock, python).is_empty();
+        let tags_error = |error| SelectError::Tags(target.platform, error);
+        let unfit = chosen.unfit.iter().map(|index| &self.lock.packages[index.0]);
+        let mut problems = unfit
+            .map(|package| diagnose(package, target, &self.sets, allowed).map_err(tags_error))
+            .collect::<Result<Vec<_>, _>>()?;
+        problems.sort_by(|a, b| a.name.cmp(&b.name));
+        let change = self.change_for_all(target, &problems);
+        Ok(Some(Misfits { target, problems, change }))
+    }
+
+    /// The one change with which everything fits: the lowest C library, else the nearest Python, else both.
+    fn change_for_all(&self, target: Target, problems: &[Problem]) -> Option<Change> {
+        let changes = problems.iter().map(|problem| match &problem.remedy {
+            Remedy::Change(change) => Some(*change),
+            Remedy::Build | Remedy::Nothing => None,
+        });
+        // If one package has nothing anywhere, nothing helps all.
+        let changes = changes.collect::<Option<Vec<_>>>()?;
+        if changes.iter().all(|change| change.python.is_none()) {
+            return Some(Change { platform: changes.iter().filter_map(|change| change.platform).max(), python: None });
+        }
+        let pythons: Vec<PythonRequest> = other_pythons(target).collect();
+        let with_python = |target: Target| pythons.iter().map(move |&python| Target { python, ..target });
+        let fits = |target: &Target| self.choose(*target).is_ok_and(|chosen| chosen.unfit.is_empty());
+        if let Some(other) = with_python(target).find(|other| fits(other)) {
+            return Change::between(target, other);
+        }
+        let other = with_python(with_newest_libc(target)).find(|other| fits(other))?;
+        // Everything fits there; each package says how old the library may be.
+        let chosen = self.choose(other).ok()?;
+        let here = Target { python: other.python, ..target };
+        let platform = chosen
+            .reached
+            .iter()
+            .map(|index| &self.lock.packages[index.0])
+            .filter_map(|package| Some(lowest_target(&package.wheels, here, &self.sets)?.platform))
+            .max()
+            .unwrap_or(target.platform);
+        Change::between(target, Target { platform, ..here })
+    }
+
+    /// The interpreters for which exactly the chosen distributions are right.
+    fn claim(&self, target: Target, chosen: &Chosen) -> Result<PythonClaim, SelectError> {
+        let tags = self.tags(target)?;
+        let preferred = target.python.version;
+        let needs: Vec<_> = wheels_of(&chosen.packages).map(|wheel| wheel_needs(&wheel.filename, &tags)).collect();
+        let mut ranges = Vec::new();
+        if needs.iter().any(|needs| needs.one_python) {
+            ranges.extend(self.same_patches(target, chosen));
+        } else {
+            for minor in PYTHON_3_MINORS {
+                let version = (preferred.0, minor);
+                if version == preferred {
+                    ranges.extend(self.same_patches(target, chosen));
+                    continue;
+                }
+                let other = Target { python: PythonRequest { version, patch: None, ..target.python }, ..target };
+                if self.choose(other).is_ok_and(|other| other.is_same(chosen)) {
+                    let mut patches = target_patches(self.lock, other.python);
+                    patches.retain(|patch| is_supported(self.lock, other, *patch));
+                    ranges.extend(patch_ranges(self.lock, version, &patches));
+                }
+            }
+        }
+        let free_threaded = needs.iter().find_map(|needs| needs.free_threaded);
+        Ok(PythonClaim { preferred, ranges, free_threaded })
+    }
+
+    /// The patch releases of the target's minor version that get the chosen distributions.
+    ///
+    /// For a minor version these are all that `requires-python` allows, because it got the union. For an exact
+    /// release they are those that would have got the same.
+    fn same_patches(&self, target: Target, chosen: &Chosen) -> Vec<PythonRange> {
+        let any_patch = PythonRequest { patch: None, ..target.python };
+        let mut patches = target_patches(self.lock, any_patch);
+        patches.retain(|patch| is_supported(self.lock, target, *patch));
+        if target.python.patch.is_some() {
+            patches.retain(|&patch| {
+                let exact = Target { python: PythonRequest { patch: Some(patch), ..target.python }, ..target };
+                self.choose(exact).is_ok_and(|other| other.is_same(chosen))
+            });
+        }
+        patch_ranges(self.lock, target.python.version, &patches)
+    }
 }
 
 /// Whether one of the environments that the lock was made for holds.
@@ -719,142 +830,34 @@ fn edge_target(
         .max_by(|a, b| lock.packages[a.0].version.cmp(&lock.packages[b.0].version))
 }
 
-/// What to pack of a package, and what is wrong with that.
-fn choose_distribution(
-    lock: &Lock,
-    package: &Package,
-    target: Target,
-    tags: &Tags,
-) -> (Option<Distribution>, Option<Problem>) {
+/// What to pack of a package; a source distribution only where no wheel fits.
+fn choose_distribution(package: &Package, order: WheelOrder, tags: &Tags) -> Option<Distribution> {
     match &package.source {
-        Source::Directory(path) | Source::Editable(path) => (Some(Distribution::Local(path.clone())), None),
-        Source::Virtual(path) => (Some(Distribution::DependenciesOnly(path.clone())), None),
-        Source::Git(url) => (Some(Distribution::Git(url.clone())), None),
-        Source::Registry(_) | Source::Url(_) | Source::File(_) => {
-            if let Some((wheel, tag)) = best_wheel(&package.wheels, tags) {
-                return (Some(Distribution::Wheel(wheel.clone(), tag)), None);
-            }
-            let sdist = package.sdist.clone().map(Distribution::Sdist);
-            (sdist, Some(problem(lock, package, target, tags)))
-        }
+        Source::Directory(path) | Source::Editable(path) => Some(Distribution::Local(path.clone())),
+        Source::Virtual(path) => Some(Distribution::DependenciesOnly(path.clone())),
+        Source::Git(url) => Some(Distribution::Git(url.clone())),
+        Source::Registry(_) | Source::Url(_) | Source::File(_) => match best_wheel(&package.wheels, order, tags) {
+            Some((wheel, tag)) => Some(Distribution::Wheel(wheel.clone(), tag)),
+            None => package.sdist.clone().map(Distribution::Sdist),
+        },
     }
 }
 
-/// The best wheel: highest tag, then highest build tag, then the lock's order.
-fn best_wheel<'a>(wheels: &'a [Wheel], tags: &Tags) -> Option<(&'a Wheel, String)> {
-    let mut best = None;
+/// The best wheel by tag and build tag, in the order of the lock's tool; of equals the first.
+fn best_wheel<'a>(wheels: &'a [Wheel], order: WheelOrder, tags: &Tags) -> Option<(&'a Wheel, String)> {
+    let mut best: Option<(WheelRank, &Wheel)> = None;
     for wheel in wheels {
-        if let Ok(rank) = rank_wheel(&wheel.filename, tags)
-            && best.as_ref().is_none_or(|(best_rank, _)| rank > *best_rank)
-        {
+        let Ok(rank) = rank_wheel(&wheel.filename, tags) else { continue };
+        let is_better = |other: &WheelRank| match order {
+            WheelOrder::TagFirst => (&rank.tag, &rank.build) > (&other.tag, &other.build),
+            WheelOrder::BuildFirst => (&rank.build, &rank.tag) > (&other.build, &other.tag),
+        };
+        if best.as_ref().is_none_or(|(other, _)| is_better(other)) {
             best = Some((rank, wheel));
         }
     }
     let (_, wheel) = best?;
     Some((wheel, best_tag(&wheel.filename, tags)?))
-}
-
-fn has_wheel(package: &Package, platform: Platform, python: PythonRequest) -> bool {
-    let target = Target { platform, python };
-    target.tags().is_ok_and(|tags| package.wheels.iter().any(|wheel| rank_wheel(&wheel.filename, &tags).is_ok()))
-}
-
-fn problem(lock: &Lock, package: &Package, target: Target, tags: &Tags) -> Problem {
-    let misses: Vec<(Axis, &Wheel)> =
-        package.wheels.iter().filter_map(|wheel| Some((rank_wheel(&wheel.filename, tags).err()?, wheel))).collect();
-    // The axis on which the nearest wheel fails: a wheel that fits but for the platform is nearer than
-    // one for another Python.
-    let axis = misses.iter().map(|(axis, _)| *axis).max();
-    let mut offered = BTreeSet::new();
-    for (wheel_axis, wheel) in &misses {
-        if Some(*wheel_axis) == axis {
-            offered.extend(offers(&wheel.filename, *wheel_axis));
-        }
-    }
-    // Wheels for other systems say nothing to somebody who builds for this one, unless there are no others.
-    let arch = target.platform.arch.name();
-    let here: BTreeSet<String> =
-        offered.iter().filter(|tag| tag.contains("linux") && tag.ends_with(arch)).cloned().collect();
-    if axis == Some(Axis::Platform) && !here.is_empty() {
-        offered = here;
-    }
-    let family = target.platform.libc.family;
-    let remedy = LIBC_MINORS
-        .map(|minor| match family {
-            bundle_launcher::LibcFamily::Glibc => Platform::glibc(target.platform.arch, minor),
-            bundle_launcher::LibcFamily::Musl => Platform::musl(target.platform.arch, minor),
-        })
-        .find(|platform| has_wheel(package, *platform, target.python))
-        .map(Remedy::Platform)
-        .or_else(|| nearest_python(lock, package, target).map(Remedy::Python))
-        .unwrap_or(if package.sdist.is_some() { Remedy::Build } else { Remedy::Nothing });
-    Problem {
-        name: package.name.clone(),
-        version: package.version.clone(),
-        axis,
-        offers: offered.into_iter().collect(),
-        remedy,
-    }
-}
-
-fn nearest_python(lock: &Lock, package: &Package, target: Target) -> Option<PythonRequest> {
-    let (major, wanted) = target.python.version;
-    PYTHON_3_MINORS
-        .map(|minor| PythonRequest { version: (major, minor), patch: None, free_threaded: target.python.free_threaded })
-        .filter(|python| !target_patches(lock, *python).is_empty() && has_wheel(package, target.platform, *python))
-        .min_by_key(|python| python.version.1.abs_diff(wanted))
-}
-
-/// The interpreters for which exactly the chosen distributions are right.
-fn claim(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &Chosen) -> PythonClaim {
-    let preferred = target.python.version;
-    let needs: Vec<_> = wheels_of(&chosen.packages).map(|wheel| wheel_needs(&wheel.filename, tags)).collect();
-    let mut ranges = Vec::new();
-    if needs.iter().any(|needs| needs.one_python) {
-        ranges.extend(same_patches(lock, start, target, tags, chosen));
-    } else {
-        for minor in PYTHON_3_MINORS {
-            let version = (preferred.0, minor);
-            if version == preferred {
-                ranges.extend(same_patches(lock, start, target, tags, chosen));
-                continue;
-            }
-            let other = Target { python: PythonRequest { version, patch: None, ..target.python }, ..target };
-            let same = other.tags().is_ok_and(|tags| {
-                choose(lock, start, other, &tags).is_ok_and(|other| same_distributions(&other, chosen))
-            });
-            if same {
-                let mut patches = target_patches(lock, other.python);
-                patches.retain(|patch| is_supported(lock, other, *patch));
-                ranges.extend(patch_ranges(lock, version, &patches));
-            }
-        }
-    }
-    let free_threaded = needs.iter().find_map(|needs| needs.free_threaded);
-    PythonClaim { preferred, ranges, free_threaded }
-}
-
-fn same_distributions(a: &Chosen, b: &Chosen) -> bool {
-    a.packages.len() == b.packages.len()
-        && a.problems.len() == b.problems.len()
-        && a.packages.iter().zip(&b.packages).all(|(a, b)| a.same_distribution(b))
-}
-
-/// The patch releases of the target's minor version that get the chosen distributions.
-///
-/// For a minor version these are all that `requires-python` allows, because it got the union. For an exact
-/// release they are those that would have got the same.
-fn same_patches(lock: &Lock, start: &Start<'_>, target: Target, tags: &Tags, chosen: &Chosen) -> Vec<PythonRange> {
-    let any_patch = PythonRequest { patch: None, ..target.python };
-    let mut patches = target_patches(lock, any_patch);
-    patches.retain(|patch| is_supported(lock, target, *patch));
-    if target.python.patch.is_some() {
-        patches.retain(|&patch| {
-            let exact = Target { python: PythonRequest { patch: Some(patch), ..target.python }, ..target };
-            choose(lock, start, exact, tags).is_ok_and(|other| same_distributions(&other, chosen))
-        });
-    }
-    patch_ranges(lock, target.python.version, &patches)
 }
 
 /// Turns the firsts of runs into ranges, joining neighbours.

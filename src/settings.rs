@@ -3,18 +3,20 @@
 //! Order of precedence: command line (and its `BUNDLE_…` variables), app, `[tool.bundle]`, defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
 use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
+use crate::freshness;
 use crate::interpreter;
-use crate::lock::{Lock, LockFile};
+use crate::lock::{self, Lock, LockFile};
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project};
 use crate::select::{Roots, did_you_mean};
 use crate::target::{PythonRequest, PythonRequestError, Target};
+use crate::workspace;
 
 /// Why flags and configuration make no sense.
 #[derive(Debug, thiserror::Error)]
@@ -142,20 +144,33 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds project, lock and configuration; `lock` is given where the project has several.
-    pub fn find(directory: &Path, lock: Option<&Path>) -> Result<Self, crate::error::Failure> {
+    /// Finds project, lock and configuration, and checks that the lock matches the project unless it is frozen.
+    pub fn find(directory: &Path, selection: &SelectionArgs) -> Result<Self, crate::error::Failure> {
         let project = Project::find(directory)?;
-        let lock = match lock {
-            Some(path) => LockFile::read(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))?,
-            None => LockFile::find(&project.directory)?,
-        };
         // A member without configuration of its own has its workspace's.
-        let owner = if project.configuration.is_some() || lock.directory() == project.directory {
-            None
-        } else {
-            Some(Project::read(lock.directory().to_owned())?)
+        let home = workspace::home(&project.directory).filter(|home| *home != project.directory);
+        let home = home.map(Project::read).transpose()?;
+        let lock = match &selection.lock {
+            Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            None => {
+                let owners = home.iter().chain([&project]);
+                let configured: Vec<(&Path, PathBuf)> = owners
+                    .filter_map(|owner| {
+                        let lock = owner.configuration.as_ref()?.lock.as_ref()?;
+                        Some((owner.directory.as_path(), owner.directory.join(lock)))
+                    })
+                    .collect();
+                let of = |directory: &Path| {
+                    configured.iter().find(|(owner, _)| *owner == directory).map(|(_, lock)| lock.clone())
+                };
+                lock::find(&project.directory, of)?
+            }
         };
-        let owner = owner.as_ref().unwrap_or(&project);
+        let lock = LockFile::read(lock)?;
+        if !selection.frozen {
+            freshness::check(&lock)?;
+        }
+        let owner = home.as_ref().filter(|_| project.configuration.is_none()).unwrap_or(&project);
         let configuration = owner.configuration.clone().unwrap_or_default();
         let configured_project = owner.name.clone();
         Ok(Self { project, lock, configuration, configured_project })

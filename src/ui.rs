@@ -72,7 +72,7 @@ pub fn report(failure: &Failure) {
         let indented = cause.trim_end().replace('\n', "\n    ");
         say(format_args!("  caused by: {indented}"));
     }
-    if let Some(hint) = &failure.hint {
+    for hint in failure.hint.iter().flat_map(|hints| hints.lines()) {
         say(format_args!("{CYAN}hint:{RESET} {hint}"));
     }
 }

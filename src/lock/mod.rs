@@ -7,13 +7,17 @@
 mod constraint;
 mod poetry;
 mod pylock;
+pub mod recorded;
 mod uv;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Diagnose, ExitStatus, FileError};
+use crate::error::{Diagnose, ExitStatus, FileError, TomlError};
+use crate::workspace;
+use recorded::Recorded;
+
 use crate::packaging::{
     ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, WheelFilename,
 };
@@ -31,15 +35,41 @@ pub enum LockKind {
 }
 
 impl LockKind {
-    /// The format of a lock with this file name. What has no well-known name is taken for uv's.
-    pub fn of_file(path: &Path) -> Self {
+    /// The format of a lock with this file name, if the name is well-known.
+    fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if is_pylock_name(&name) {
-            Self::Pylock
-        } else if name == "poetry.lock" {
-            Self::Poetry
-        } else {
-            Self::Uv
+        match &*name {
+            "uv.lock" => Some(Self::Uv),
+            "poetry.lock" => Some(Self::Poetry),
+            name => is_pylock_name(name).then_some(Self::Pylock),
+        }
+    }
+
+    /// The format of a lock with this text: uv's has a `version` before its first table, `pylock.toml` a
+    /// `lock-version`, and Poetry's has that in `[metadata]`.
+    fn of_text(text: &str) -> Option<Self> {
+        let mut table = "";
+        for line in text.lines() {
+            if line.starts_with('[') {
+                table = line.trim_end();
+            }
+            let key = line.split_once('=').map_or("", |(key, _)| key.trim_end());
+            match (table, key) {
+                ("", "version") => return Some(Self::Uv),
+                ("", "lock-version") => return Some(Self::Pylock),
+                ("[metadata]", "lock-version" | "content-hash") => return Some(Self::Poetry),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// What writes a lock of this format anew.
+    fn refresh(self) -> &'static str {
+        match self {
+            Self::Uv => "`uv lock` writes it anew",
+            Self::Poetry => "`poetry lock` writes it anew",
+            Self::Pylock => "the tool that made it (`uv export`, `pip lock`, `pdm lock`) writes it anew",
         }
     }
 }
@@ -67,10 +97,16 @@ pub struct Lock {
     pub workspace_requirements: Vec<Edge>,
     /// See [`Lock::workspace_requirements`].
     pub workspace_groups: BTreeMap<GroupName, Vec<Edge>>,
+    /// Among [`Lock::packages`], the project itself where the lock's file does not list it.
+    pub unlisted_project: Option<PackageIndex>,
     /// How the packages for a target are found.
     pub shape: Shape,
+    /// Which of several wheels that fit is the best.
+    pub wheel_order: WheelOrder,
     /// Every patch release that some marker names: between two of them, no marker changes its value.
     pub patch_releases: BTreeSet<(u8, u8, u32)>,
+    /// What it was made from.
+    pub recorded: Recorded,
 }
 
 /// How the packages for a target are found.
@@ -80,6 +116,15 @@ pub enum Shape {
     Graph(EdgeVersions),
     /// Every package says itself when it applies ([`Package::conditions`]); edges are for people.
     List(Choices),
+}
+
+/// What counts first when wheels are compared; greater is better in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WheelOrder {
+    /// The best tag, as for uv and pip.
+    TagFirst,
+    /// The build tag, as for Poetry.
+    BuildFirst,
 }
 
 /// Whether an edge says which of several packages of one name it means.
@@ -321,11 +366,31 @@ pub struct Sdist {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// There is none.
-    #[error("no lock file in `{0}` or a directory above it")]
+    #[error("project `{0}` has no lock file")]
     Missing(PathBuf),
+    /// There is one further up, but it is not the project's.
+    #[error("project `{project}` has no lock file, and is no member of the workspace that `{lock}` locks")]
+    Foreign {
+        /// The project's directory.
+        project: PathBuf,
+        /// The lock of something else.
+        lock: PathBuf,
+    },
     /// There are several, and nothing says which one counts.
     #[error("both `{0}` and `{1}` lock the project")]
     Several(PathBuf, PathBuf),
+    /// The one that was named is not there.
+    #[error("lock `{0}` does not exist")]
+    NoSuchFile(PathBuf),
+    /// What was named is a directory.
+    #[error("lock `{0}` is a directory, expected a file")]
+    Directory(PathBuf),
+    /// Neither name nor contents tell the format.
+    #[error("lock `{0}` is in no known format")]
+    UnknownFormat(PathBuf),
+    /// A lock that does not name its roots has no `pyproject.toml` that does.
+    #[error("lock `{0}` does not say what the project requires, and there is no `pyproject.toml` beside it")]
+    NoManifest(PathBuf),
     /// It cannot be read.
     #[error("cannot read lock `{path}`")]
     Read {
@@ -340,7 +405,7 @@ pub enum LockError {
         /// The lock.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml::de::Error>,
+        source: TomlError,
     },
     /// Its version is not one that this program knows.
     #[error("lock `{path}` has version {found}, expected version {expected}")]
@@ -369,13 +434,36 @@ impl Diagnose for LockError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(_) => Some("make one with `uv lock`, or name the project with `--project DIR`".into()),
-            Self::Several(_, one) => Some(format!("choose one, e.g. `--lock {}`", one.display())),
+            Self::Missing(_) => {
+                Some("make one with `uv lock` or `poetry lock`, or name the project with `--project DIR`".into())
+            }
+            Self::Foreign { lock, .. } => Some(format!(
+                "make one with `uv lock`, list the project in `[tool.uv.workspace] members`, or take that one with \
+                 `--lock {}`",
+                lock.display()
+            )),
+            Self::Several(_, one) => Some(format!(
+                "choose one, with `--lock {}` or `lock = \"{}\"` in `[tool.bundle]`",
+                one.display(),
+                one.file_name().unwrap_or_default().display()
+            )),
+            Self::NoSuchFile(_) => Some("`--lock` takes a path from the current directory".into()),
+            Self::Directory(directory) => {
+                let inside = locks_in(directory).into_iter().next().unwrap_or_else(|| directory.join("uv.lock"));
+                Some(format!("name the file, e.g. `--lock {}`", inside.display()))
+            }
+            Self::UnknownFormat(_) => {
+                Some("it has to be a `uv.lock`, `poetry.lock` or `pylock.toml`, under whatever name".into())
+            }
+            Self::NoManifest(_) => {
+                Some("keep it beside the `pyproject.toml` it was made from, or lock again with Poetry 2".into())
+            }
             Self::Version { .. } => {
                 Some("update `bundle`, or write the lock again with a version of its tool that is supported".into())
             }
-            Self::Malformed { .. } | Self::Inconsistent { .. } => {
-                Some("was it cut short, or merged by hand? `uv lock` writes it anew".into())
+            Self::Malformed { path, .. } | Self::Inconsistent { path, .. } => {
+                let refresh = LockKind::of_name(path).map_or("its tool writes it anew", LockKind::refresh);
+                Some(format!("was it cut short, or merged by hand? {refresh}"))
             }
             Self::Read { .. } => Some("is it a readable file, in UTF-8?".into()),
         }
@@ -399,32 +487,56 @@ impl LockFile {
         self.path.parent().unwrap_or(Path::new("."))
     }
 
-    /// Finds the lock beside a project, or beside the workspace that the project is a member of.
-    pub fn find(project: &Path) -> Result<Self, LockError> {
-        for directory in project.ancestors() {
-            let mut found = locks_in(directory);
-            match (found.pop(), found.pop()) {
-                (Some(last), Some(other)) => return Err(LockError::Several(other, last)),
-                (Some(only), None) => return Self::read(only),
-                (None, _) => {}
-            }
-        }
-        Err(LockError::Missing(project.to_owned()))
-    }
-
-    /// Reads a lock of any known format.
+    /// Reads a lock of any known format; the file's name need not tell which.
     pub fn read(path: PathBuf) -> Result<Self, LockError> {
         let text = match fs_err::read_to_string(&path) {
             Ok(text) => text,
+            Err(_) if path.is_dir() => return Err(LockError::Directory(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(LockError::NoSuchFile(path)),
             Err(error) => {
                 return Err(LockError::Read { path, source: FileError::during("read the file")(error) });
             }
         };
-        let kind = LockKind::of_file(&path);
+        let Some(kind) = LockKind::of_name(&path).or_else(|| LockKind::of_text(&text)) else {
+            return Err(LockError::UnknownFormat(path));
+        };
         let beside = || fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
         let pyproject = if kind == LockKind::Poetry { beside() } else { None };
         let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
+    }
+}
+
+/// Finds the lock of a project: the one beside it, else the one of the workspace that it is a member of.
+///
+/// `configured` tells which lock the configuration of a directory names.
+pub fn find(project: &Path, configured: impl Fn(&Path) -> Option<PathBuf>) -> Result<PathBuf, LockError> {
+    let own = one_lock_in(project, &configured)?;
+    let root = workspace::home(project);
+    let shared = root.as_deref().filter(|root| *root != project);
+    match (own, shared) {
+        // uv does not look at a `uv.lock` of a member; nobody should have to guess which one counts.
+        (Some(own), Some(root)) if own.ends_with("uv.lock") && root.join("uv.lock").is_file() => {
+            Err(LockError::Several(own, root.join("uv.lock")))
+        }
+        (Some(own), _) => Ok(own),
+        (None, Some(root)) => one_lock_in(root, &configured)?.ok_or_else(|| LockError::Missing(project.to_owned())),
+        (None, None) => {
+            let foreign = project.ancestors().skip(1).find_map(|directory| locks_in(directory).into_iter().next());
+            let project = project.to_owned();
+            Err(foreign.map_or(LockError::Missing(project.clone()), |lock| LockError::Foreign { project, lock }))
+        }
+    }
+}
+
+fn one_lock_in(directory: &Path, configured: impl Fn(&Path) -> Option<PathBuf>) -> Result<Option<PathBuf>, LockError> {
+    if let Some(configured) = configured(directory) {
+        return Ok(Some(configured));
+    }
+    let mut found = locks_in(directory);
+    match (found.pop(), found.pop()) {
+        (Some(last), Some(other)) => Err(LockError::Several(other, last)),
+        (only, _) => Ok(only),
     }
 }
 

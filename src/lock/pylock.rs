@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::wire::{Markers, file_name, make_wheel, parse_hash};
+use super::recorded::Recorded;
+use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choices, Condition, Dialect, Hash, Location, Lock, LockError, LockKind, Package, Sdist, Shape, Source, Wheel,
+    WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
@@ -20,7 +22,7 @@ const MAJOR_VERSION: &str = "1";
 /// Hash functions in the order in which they are preferred.
 const PREFERRED_HASHES: [&str; 3] = ["sha256", "sha512", "sha384"];
 
-/// Read first, so that an unknown version is reported as such and not as a parse error.
+/// All that is read of a lock that cannot be read as a whole.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct VersionWire {
@@ -30,6 +32,7 @@ struct VersionWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct LockWire {
+    lock_version: String,
     requires_python: Option<VersionSpecifiers>,
     #[serde(default)]
     environments: Vec<String>,
@@ -91,13 +94,17 @@ struct FileWire {
 
 /// Reads the text of a `pylock.toml`; `path` is only named in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let VersionWire { lock_version } = toml::from_str(text).map_err(malformed)?;
-    if lock_version.split('.').next() != Some(MAJOR_VERSION) {
-        return Err(LockError::Version { path: path.to_owned(), found: lock_version, expected: "1.x" });
-    }
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire =
+        read_toml(text, path, || check_version(&toml::from_str::<VersionWire>(text).ok()?.lock_version, path).err())?;
+    check_version(&wire.lock_version, path)?;
     read(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+fn check_version(found: &str, path: &Path) -> Result<(), LockError> {
+    match found.split('.').next() {
+        Some(MAJOR_VERSION) => Ok(()),
+        _ => Err(LockError::Version { path: path.to_owned(), found: found.to_owned(), expected: "1.x" }),
+    }
 }
 
 fn read(wire: LockWire) -> Result<Lock, String> {
@@ -116,6 +123,8 @@ fn read(wire: LockWire) -> Result<Lock, String> {
         members: Vec::new(),
         workspace_requirements: Vec::new(),
         workspace_groups: BTreeMap::new(),
+        unlisted_project: None,
+        wheel_order: WheelOrder::TagFirst,
         shape: Shape::List(Choices {
             extras: wire.extras,
             groups: wire.dependency_groups,
@@ -123,6 +132,7 @@ fn read(wire: LockWire) -> Result<Lock, String> {
             dialect: Dialect::Sets,
         }),
         patch_releases: markers.into_patch_releases(),
+        recorded: Recorded::Nothing,
     })
 }
 

@@ -3,24 +3,28 @@
 //! The format is uv's own; unknown keys are ignored because revisions only add. Locks of July 2024 have
 //! `[[distribution]]` for `[[package]]` and are read too.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::wire::{Markers, file_name, make_wheel, parse_hash};
+use super::recorded::{
+    ManifestRecord, MetadataRecord, OptionsRecord, Recorded, RequirementRecord, TreeRecord, UvRecord,
+};
+use super::wire::{Markers, file_name, make_wheel, parse_hash, read_toml};
 use super::{
     Choice, ConflictItem, Edge, EdgeVersions, Location, Lock, LockError, LockKind, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel,
+    Source, Wheel, WheelOrder,
 };
 use crate::packaging::{ExtraName, GroupName, PackageName, Version, VersionSpecifiers};
 
 /// The only schema version there is.
 const VERSION: i64 = 1;
 
-/// Read first, so that an unknown version is reported as such and not as a parse error.
-#[derive(Deserialize)]
+/// All that is read of a lock that cannot be read as a whole.
+#[derive(Deserialize, Clone, Copy)]
 struct VersionWire {
     version: i64,
 }
@@ -28,14 +32,21 @@ struct VersionWire {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct LockWire {
+    version: i64,
+    #[serde(default)]
+    revision: u32,
     #[serde(default)]
     requires_python: Option<VersionSpecifiers>,
     #[serde(default)]
+    options: OptionsRecord,
+    #[serde(default)]
     supported_markers: Vec<String>,
+    #[serde(default)]
+    required_markers: Vec<String>,
     #[serde(default)]
     conflicts: Vec<Vec<ConflictWire>>,
     #[serde(default)]
-    manifest: ManifestWire,
+    manifest: ManifestRecord,
     #[serde(default, rename = "package", alias = "distribution")]
     packages: Vec<PackageWire>,
 }
@@ -45,25 +56,6 @@ struct ConflictWire {
     package: PackageName,
     extra: Option<ExtraName>,
     group: Option<GroupName>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case")]
-struct ManifestWire {
-    #[serde(default)]
-    members: Vec<PackageName>,
-    #[serde(default)]
-    requirements: Vec<RequirementWire>,
-    #[serde(default)]
-    dependency_groups: BTreeMap<GroupName, Vec<RequirementWire>>,
-}
-
-#[derive(Deserialize)]
-struct RequirementWire {
-    name: PackageName,
-    #[serde(default)]
-    extras: Vec<ExtraName>,
-    marker: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,45 +72,70 @@ struct PackageWire {
     optional_dependencies: BTreeMap<ExtraName, Vec<DependencyWire>>,
     #[serde(default, alias = "dependency-groups")]
     dev_dependencies: BTreeMap<GroupName, Vec<DependencyWire>>,
-    #[serde(default)]
-    metadata: MetadataWire,
+    metadata: Option<MetadataRecord>,
     #[serde(default)]
     wheels: Vec<WheelWire>,
     sdist: Option<SdistWire>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "kebab-case")]
-struct MetadataWire {
-    #[serde(default)]
-    provides_extras: BTreeSet<ExtraName>,
-    /// Groups without any requirement stand only here.
-    #[serde(default, alias = "dependency-groups")]
-    requires_dev: BTreeMap<GroupName, Vec<IgnoredAny>>,
-}
-
 /// One key says which kind it is; the oldest locks have `kind+location` in a string.
-#[derive(Deserialize, Clone, PartialEq)]
-#[serde(untagged)]
-enum SourceWire {
-    Table(SourceTableWire),
-    Text(String),
+///
+/// Read by hand, like [`ExtrasWire`]: there are tens of thousands of them, and serde's untagged enums first read
+/// everything into a tree.
+#[derive(Clone, PartialEq)]
+struct SourceWire(Source);
+
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = SourceWire;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a source, such as `{ registry = \"…\" }`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SourceWire, E> {
+        let source = text.split_once('+').and_then(|(kind, place)| {
+            // A wheel or source distribution at a URL was called `direct` then.
+            source_of_kind(if kind == "direct" { "url" } else { kind }, place)
+        });
+        source.map(SourceWire).ok_or_else(|| E::custom(format!("source `{text}` is of no known kind")))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SourceWire, A::Error> {
+        let mut source = None;
+        // Beside its kind, a URL may have a `subdirectory`.
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                kind @ ("registry" | "git" | "url" | "path" | "directory" | "editable" | "virtual") => {
+                    source = source_of_kind(kind, &map.next_value::<Cow<'de, str>>()?);
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        source.map(SourceWire).ok_or_else(|| serde::de::Error::custom("the source is of no known kind"))
+    }
 }
 
-#[derive(Deserialize, Clone, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum SourceTableWire {
-    Registry(String),
-    Git(String),
-    Url(String),
-    Path(PathBuf),
-    Directory(PathBuf),
-    Editable(PathBuf),
-    Virtual(PathBuf),
-    #[serde(untagged)]
-    DirectUrl {
-        url: String,
-    },
+impl<'de> Deserialize<'de> for SourceWire {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+fn source_of_kind(kind: &str, place: &str) -> Option<Source> {
+    Some(match kind {
+        "registry" => Source::Registry(place.to_owned()),
+        "git" => Source::Git(place.to_owned()),
+        "url" => Source::Url(place.to_owned()),
+        "path" => Source::File(place.into()),
+        "directory" => Source::Directory(place.into()),
+        "editable" => Source::Editable(place.into()),
+        "virtual" => Source::Virtual(place.into()),
+        _ => return None,
+    })
 }
 
 #[derive(Deserialize)]
@@ -132,16 +149,34 @@ struct DependencyWire {
 }
 
 /// A list; the oldest locks have a single name.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ExtrasWire {
-    Many(Vec<ExtraName>),
-    One(ExtraName),
+#[derive(Default)]
+struct ExtrasWire(Vec<ExtraName>);
+
+struct ExtrasVisitor;
+
+impl<'de> Visitor<'de> for ExtrasVisitor {
+    type Value = ExtrasWire;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of extras")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ExtrasWire, E> {
+        text.parse().map(|extra| ExtrasWire(vec![extra])).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ExtrasWire, A::Error> {
+        let mut extras = Vec::new();
+        while let Some(extra) = list.next_element()? {
+            extras.push(extra);
+        }
+        Ok(ExtrasWire(extras))
+    }
 }
 
-impl Default for ExtrasWire {
-    fn default() -> Self {
-        Self::Many(Vec::new())
+impl<'de> Deserialize<'de> for ExtrasWire {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ExtrasVisitor)
     }
 }
 
@@ -164,13 +199,16 @@ struct SdistWire {
 
 /// Reads the text of a `uv.lock`; `path` is only named in errors.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Lock, LockError> {
-    let malformed = |source| LockError::Malformed { path: path.to_owned(), source: Box::new(source) };
-    let VersionWire { version } = toml::from_str(text).map_err(malformed)?;
-    if version != VERSION {
-        return Err(LockError::Version { path: path.to_owned(), found: version.to_string(), expected: "1" });
-    }
-    let wire: LockWire = toml::from_str(text).map_err(malformed)?;
+    let wire: LockWire = read_toml(text, path, || check_version(toml::from_str(text).ok()?, path).err())?;
+    check_version(VersionWire { version: wire.version }, path)?;
     Reader::default().lock(wire).map_err(|reason| LockError::Inconsistent { path: path.to_owned(), reason })
+}
+
+fn check_version(found: VersionWire, path: &Path) -> Result<(), LockError> {
+    match found.version {
+        VERSION => Ok(()),
+        other => Err(LockError::Version { path: path.to_owned(), found: other.to_string(), expected: "1" }),
+    }
 }
 
 /// Name, version and source: what identifies a package.
@@ -182,12 +220,13 @@ struct Reader {
     markers: Markers,
     by_name: HashMap<PackageName, Vec<PackageIndex>>,
     identities: Vec<Identity>,
+    trees: Vec<TreeRecord>,
 }
 
 impl Reader {
     fn lock(mut self, wire: LockWire) -> Result<Lock, String> {
         for package in &wire.packages {
-            let identity = (package.name.clone(), package.version.clone(), source(package.source.clone())?);
+            let identity = (package.name.clone(), package.version.clone(), package.source.0.clone());
             let index = PackageIndex(self.identities.len());
             let same_name = self.by_name.entry(package.name.clone()).or_default();
             if same_name.iter().any(|other| self.identities[other.0] == identity) {
@@ -204,16 +243,16 @@ impl Reader {
             .enumerate()
             .map(|(index, package)| self.package(index, package))
             .collect::<Result<_, _>>()?;
-        let workspace_requirements = self.requirements(wire.manifest.requirements)?;
+        let workspace_requirements = self.requirements(&wire.manifest.requirements)?;
         let workspace_groups = wire
             .manifest
             .dependency_groups
-            .into_iter()
-            .map(|(group, requirements)| Ok((group, self.requirements(requirements)?)))
+            .iter()
+            .map(|(group, requirements)| Ok((group.clone(), self.requirements(requirements)?)))
             .collect::<Result<_, String>>()?;
-        let environments = self.markers.parse_all(wire.supported_markers)?;
+        let environments = self.markers.parse_all(wire.supported_markers.clone())?;
         let conflicts = wire.conflicts.into_iter().map(|set| set.into_iter().map(conflict_item).collect()).collect();
-        let requires_python = wire.requires_python.unwrap_or_else(VersionSpecifiers::empty);
+        let requires_python = wire.requires_python.clone().unwrap_or_else(VersionSpecifiers::empty);
         self.markers.note_patch_releases(&requires_python.to_string());
         Ok(Lock {
             kind: LockKind::Uv,
@@ -224,8 +263,19 @@ impl Reader {
             members,
             workspace_requirements,
             workspace_groups,
+            unlisted_project: None,
+            wheel_order: WheelOrder::TagFirst,
             shape: Shape::Graph(EdgeVersions::Fixed),
             patch_releases: self.markers.into_patch_releases(),
+            recorded: Recorded::Uv(Box::new(UvRecord {
+                revision: wire.revision,
+                requires_python: wire.requires_python,
+                options: wire.options,
+                environments: wire.supported_markers,
+                required_environments: wire.required_markers,
+                manifest: wire.manifest,
+                trees: self.trees,
+            })),
         })
     }
 
@@ -263,15 +313,19 @@ impl Reader {
     fn package(&mut self, index: usize, wire: PackageWire) -> Result<Package, String> {
         let (name, version, source) = self.identities[index].clone();
         let dependencies = self.edges(&name, wire.dependencies)?;
-        let mut declared_extras = wire.metadata.provides_extras;
-        declared_extras.extend(wire.optional_dependencies.keys().cloned());
+        let mut declared_extras: BTreeSet<ExtraName> = wire.optional_dependencies.keys().cloned().collect();
+        declared_extras.extend(wire.metadata.iter().flat_map(|metadata| &metadata.provides_extras).cloned());
         let extras = wire
             .optional_dependencies
             .into_iter()
             .map(|(extra, edges)| Ok((extra, self.edges(&name, edges)?)))
             .collect::<Result<_, String>>()?;
-        let mut groups: BTreeMap<GroupName, Vec<Edge>> =
-            wire.metadata.requires_dev.into_keys().map(|group| (group, Vec::new())).collect();
+        let mut groups: BTreeMap<GroupName, Vec<Edge>> = wire
+            .metadata
+            .iter()
+            .flat_map(|metadata| metadata.requires_dev.keys())
+            .map(|group| (group.clone(), Vec::new()))
+            .collect();
         for (group, edges) in wire.dev_dependencies {
             groups.insert(group, self.edges(&name, edges)?);
         }
@@ -282,6 +336,9 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         let sdist = wire.sdist.map(|entry| sdist(entry, &name, &source)).transpose()?;
         let fork_markers = self.markers.parse_all(wire.resolution_markers)?;
+        if matches!(source, Source::Directory(_) | Source::Editable(_) | Source::Virtual(_)) {
+            self.trees.push(TreeRecord { package: PackageIndex(index), metadata: wire.metadata });
+        }
         Ok(Package {
             name,
             version,
@@ -303,7 +360,7 @@ impl Reader {
     }
 
     fn edge(&mut self, parent: &PackageName, wire: DependencyWire) -> Result<Edge, String> {
-        let wanted_source = wire.source.map(source).transpose()?;
+        let wanted_source = wire.source.map(|source| source.0);
         let named = self.by_name.get(&wire.name).map_or(&[][..], Vec::as_slice);
         // An edge names version and source only where the name alone is not enough; then both count,
         // and an edge without a version means the package without one.
@@ -321,22 +378,22 @@ impl Reader {
             let version = wire.version.map_or_else(String::new, |version| format!(" {version}"));
             return Err(format!("dependency `{}{version}` of package `{parent}` {problem}", wire.name));
         };
-        let extras = match wire.extra {
-            ExtrasWire::Many(extras) => extras,
-            ExtrasWire::One(extra) => vec![extra],
-        };
-        Ok(Edge { candidates: vec![*only], extras, marker: self.markers.parse(wire.marker.as_deref())? })
+        Ok(Edge { candidates: vec![*only], extras: wire.extra.0, marker: self.markers.parse(wire.marker.as_deref())? })
     }
 
-    fn requirements(&mut self, wires: Vec<RequirementWire>) -> Result<Vec<Edge>, String> {
+    fn requirements(&mut self, wires: &[RequirementRecord]) -> Result<Vec<Edge>, String> {
         wires
-            .into_iter()
+            .iter()
             .map(|wire| {
                 let candidates = self.by_name.get(&wire.name).cloned().unwrap_or_default();
                 if candidates.is_empty() {
                     return Err(format!("requirement `{}` of the workspace is not in it", wire.name));
                 }
-                Ok(Edge { candidates, extras: wire.extras, marker: self.markers.parse(wire.marker.as_deref())? })
+                Ok(Edge {
+                    candidates,
+                    extras: wire.extras.clone(),
+                    marker: self.markers.parse(wire.marker.as_deref())?,
+                })
             })
             .collect()
     }
@@ -349,30 +406,6 @@ fn conflict_item(wire: ConflictWire) -> ConflictItem {
         (None, None) => Choice::Project,
     };
     ConflictItem { package: wire.package, choice }
-}
-
-fn source(wire: SourceWire) -> Result<Source, String> {
-    Ok(match wire {
-        SourceWire::Table(table) => match table {
-            SourceTableWire::Registry(location) => Source::Registry(location),
-            SourceTableWire::Git(url) => Source::Git(url),
-            SourceTableWire::Url(url) | SourceTableWire::DirectUrl { url } => Source::Url(url),
-            SourceTableWire::Path(path) => Source::File(path),
-            SourceTableWire::Directory(path) => Source::Directory(path),
-            SourceTableWire::Editable(path) => Source::Editable(path),
-            SourceTableWire::Virtual(path) => Source::Virtual(path),
-        },
-        SourceWire::Text(text) => match text.split_once('+') {
-            Some(("registry", location)) => Source::Registry(location.to_owned()),
-            Some(("git", url)) => Source::Git(url.to_owned()),
-            Some(("direct", url)) => Source::Url(url.to_owned()),
-            Some(("path", path)) => Source::File(path.into()),
-            Some(("directory", path)) => Source::Directory(path.into()),
-            Some(("editable", path)) => Source::Editable(path.into()),
-            Some(("virtual", path)) => Source::Virtual(path.into()),
-            _ => return Err(format!("source `{text}` is of no known kind")),
-        },
-    })
 }
 
 /// Where an archive is: at its own URL, or in a file relative to a local index or to the lock.
@@ -402,7 +435,9 @@ fn url_location(url: String) -> Location {
 
 /// The path of a `file:` URL.
 fn file_url_path(url: &str) -> Option<PathBuf> {
-    url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok())
+    // Tens of thousands of URLs are looked at: only those that may be files are parsed.
+    let may_be_file = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    may_be_file.then(|| url::Url::parse(url).ok()?.to_file_path().ok()).flatten()
 }
 
 fn wheel(wire: WheelWire, name: &PackageName, version: Option<&Version>, source: &Source) -> Result<Wheel, String> {

@@ -1,8 +1,12 @@
 //! What the readers of all formats share: markers, hashes, file names.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
-use super::{Hash, Location, Wheel};
+use serde::de::DeserializeOwned;
+
+use super::{Hash, Location, LockError, Wheel};
+use crate::error::TomlError;
 use crate::packaging::{Marker, PackageName, Version, WheelFilename, parse_marker};
 
 /// How much of a marker an error shows, in characters.
@@ -66,6 +70,19 @@ pub(super) fn file_name(location: &Location) -> Option<String> {
         Location::Path(path) => Some(path.file_name()?.to_str()?.to_owned()),
         Location::Index(_) => None,
     }
+}
+
+/// Reads a lock in one pass. Only where that fails is its version looked at on its own, by `version_error`: an
+/// unknown version is reported as such and not by what it changed.
+pub(super) fn read_toml<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    version_error: impl FnOnce() -> Option<LockError>,
+) -> Result<T, LockError> {
+    toml::from_str(text).map_err(|source| {
+        version_error()
+            .unwrap_or_else(|| LockError::Malformed { path: path.to_owned(), source: TomlError::new(&source, text) })
+    })
 }
 
 /// Reads a hash of a package's file.

@@ -3,7 +3,9 @@
 
 mod build;
 mod fetch;
+mod fit;
 mod local;
+mod lock;
 mod pack;
 mod plan;
 mod poetry;

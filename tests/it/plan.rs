@@ -454,7 +454,9 @@ fn a_python_outside_requires_python_is_refused() {
 
 #[test]
 fn an_environment_that_the_lock_was_not_made_for_is_refused() {
-    let project = lone(&[]).lock_head("supported-markers = [\"sys_platform == 'darwin'\"]\n");
+    let project = lone(&[])
+        .lock_head("supported-markers = [\"sys_platform == 'darwin'\"]\n")
+        .configured_with("[tool.uv]\nenvironments = [\"sys_platform == 'darwin'\"]\n");
     Sandbox::new(&project).bundle(&["plan"]).fails_with(4).says(&["x86_64-manylinux2014", "3.11"]);
 }
 
@@ -550,7 +552,8 @@ fn conflicting_choices_are_refused() {
         )
         .package(Package::unavailable("torch", "2.0").wheel("py3-none-any"))
         .package(Package::unavailable("torch", "2.1").wheel("py3-none-any"))
-        .lock_head("conflicts = [[{ package = \"app\", extra = \"cpu\" }, { package = \"app\", extra = \"gpu\" }]]\n");
+        .lock_head("conflicts = [[{ package = \"app\", extra = \"cpu\" }, { package = \"app\", extra = \"gpu\" }]]\n")
+        .configured_with("[tool.uv]\nconflicts = [[{ extra = \"cpu\" }, { extra = \"gpu\" }]]\n");
     let sandbox = Sandbox::new(&project);
     let plan = |flags: &[&str]| packages(&sandbox.bundle(&[&["plan", "--json"], flags].concat()).success());
     assert_eq!(plan(&[]), ["app 1.2.3"]);
@@ -604,7 +607,8 @@ fn a_root_without_project_stands_for_all_members() {
         .package(pure("web"))
         .package(pure("queue"))
         .package(pure("ruff"))
-        .manifest("[manifest.dependency-groups]\ndev = [{ name = \"ruff\" }]\n");
+        .manifest("[manifest.dependency-groups]\ndev = [{ name = \"ruff\" }]\n")
+        .configured_with("[dependency-groups]\ndev = [\"ruff\"]\n");
     let sandbox = Sandbox::new(&project);
     let plan = |flags: &[&str]| packages(&sandbox.bundle(&[&["plan", "--json"], flags].concat()).success());
     assert_eq!(plan(&[]), ["api 1.2.3", "queue 1.0", "web 1.0", "worker 1.2.3"]);

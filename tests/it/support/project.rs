@@ -85,14 +85,14 @@ impl Dependency {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
 
-    /// As an edge of the lock; `extras_key` is `extra` on edges and `extras` in metadata.
-    fn to_toml(&self, extras_key: &str) -> String {
+    /// As an edge of the lock.
+    fn to_toml(&self) -> String {
         let mut text = format!("{{ name = {}", quoted(&self.name));
         if let Some(version) = &self.version {
             let _ = write!(text, ", version = {}", quoted(version));
         }
         if !self.extras.is_empty() {
-            let _ = write!(text, ", {extras_key} = {}", list(&self.extras));
+            let _ = write!(text, ", extra = {}", list(&self.extras));
         }
         if let Some(marker) = &self.marker {
             let _ = write!(text, ", marker = {}", quoted(marker));
@@ -100,7 +100,24 @@ impl Dependency {
         text + " }"
     }
 
-    /// As a requirement in `pyproject.toml` and in metadata.
+    /// As a requirement in the lock's metadata, which says for which extra it counts.
+    fn to_metadata(&self, extra: Option<&str>) -> String {
+        let mut text = format!("{{ name = {}", quoted(&self.name));
+        if !self.extras.is_empty() {
+            let _ = write!(text, ", extras = {}", list(&self.extras));
+        }
+        let condition = extra.map(|extra| format!("extra == '{extra}'"));
+        let markers: Vec<String> = self.marker.iter().map(|marker| format!("({marker})")).chain(condition).collect();
+        if !markers.is_empty() {
+            let _ = write!(text, ", marker = {}", quoted(&markers.join(" and ")));
+        }
+        if let Some(version) = &self.version {
+            let _ = write!(text, ", specifier = {}", quoted(&format!("=={version}")));
+        }
+        text + " }"
+    }
+
+    /// As a requirement in `pyproject.toml`.
     fn to_requirement(&self) -> String {
         let mut text = self.name.clone();
         if !self.extras.is_empty() {
@@ -346,9 +363,17 @@ impl Member {
         text.push_str(&edge_table("optional-dependencies", &self.extras));
         text.push_str(&edge_table("dev-dependencies", &self.groups));
         let extras: Vec<String> = self.extras.iter().map(|(name, _)| name.clone()).collect();
-        let requires: Vec<String> = self.dependencies.iter().map(|edge| edge.to_toml("extras")).collect();
+        let mut requires: Vec<String> = self.dependencies.iter().map(|edge| edge.to_metadata(None)).collect();
+        for (extra, dependencies) in &self.extras {
+            requires.extend(dependencies.iter().map(|edge| edge.to_metadata(Some(extra))));
+        }
         let _ = writeln!(text, "\n[package.metadata]\nrequires-dist = [{}]", requires.join(", "));
         let _ = writeln!(text, "provides-extras = {}", list(&extras));
+        text.push_str("\n[package.metadata.requires-dev]\n");
+        for (group, dependencies) in &self.groups {
+            let requires: Vec<String> = dependencies.iter().map(|edge| edge.to_metadata(None)).collect();
+            let _ = writeln!(text, "{group} = [{}]", requires.join(", "));
+        }
         text
     }
 }
@@ -467,7 +492,7 @@ fn edges(key: &str, dependencies: &[Dependency]) -> String {
     if dependencies.is_empty() {
         return String::new();
     }
-    let rows = dependencies.iter().map(|edge| format!("    {},\n", edge.to_toml("extra"))).collect::<Vec<_>>().concat();
+    let rows = dependencies.iter().map(|edge| format!("    {},\n", edge.to_toml())).collect::<Vec<_>>().concat();
     format!("{key} = [\n{rows}]\n")
 }
 
