@@ -68,7 +68,7 @@ fn the_worker_writes_invoices() {
         ] }),
         json!({ "id": "two", "customer": "Žofie", "ordered": "2026-11-21", "items": [{ "name": "Čaj", "price": "4" }] }),
     ];
-    let text: String = orders.iter().map(|order| format!("{order}\n")).collect();
+    let text = orders.map(|order| order.to_string()).join("\n");
     std::fs::write(sandbox.path("orders.jsonl"), text).expect("orders");
 
     let run = connected(sandbox.run(worker()), python);
