@@ -4,6 +4,7 @@
 mod build;
 mod fetch;
 mod fit;
+mod index;
 mod local;
 mod lock;
 mod pack;
