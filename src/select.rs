@@ -717,6 +717,8 @@ fn encode(item: &ConflictItem) -> Option<ExtraName> {
 struct Walked<'lock> {
     packages: BTreeSet<PackageIndex>,
     activated: Vec<ConflictItem>,
+    /// Where edges leave the version open: what was asked of which package.
+    extras: BTreeSet<(PackageIndex, ExtraName)>,
     /// Where edges leave the version open: what all edges that were followed allow, for each name.
     allowed: Allowed<'lock>,
 }
@@ -724,15 +726,76 @@ struct Walked<'lock> {
 /// For a name, the packages among which an edge may choose.
 type Allowed<'lock> = BTreeMap<&'lock PackageName, BTreeSet<PackageIndex>>;
 
-/// Walks until every edge leads to a package that all edges to its name allow.
+/// What Poetry installs where its lock leaves versions open.
 ///
-/// Edges found late may forbid what was chosen early, so the walk is repeated with what is known by then. What
-/// is known only shrinks, so it ends.
+/// It solves for all of the project's extras at once, and leaves out afterwards what only the others brought. So what
+/// one of them asks of a package is asked for by all that reach it: with extras `a = [x]` and `b = [y]`, where `x`
+/// needs `client` and `y` needs `client[http2]`, `a` brings what `http2` needs, too.
 fn walk_allowed(
     lock: &Lock,
     start: &Start<'_>,
     environment: &MarkerEnvironment,
 ) -> Result<BTreeSet<PackageIndex>, SelectError> {
+    let mut packages = settle(lock, start, environment)?.packages;
+    let every_extra = with_every_extra(lock, start);
+    let asks_for_some = start.roots.iter().any(|root| !root.extras.is_empty());
+    let asks_for_all =
+        start.roots.iter().zip(&every_extra.roots).all(|(some, all)| some.extras.len() == all.extras.len());
+    if !asks_for_some || asks_for_all {
+        return Ok(packages);
+    }
+    // Extras that do not go together were not solved together.
+    let Ok(solved) = settle(lock, &every_extra, environment) else { return Ok(packages) };
+    let names: BTreeSet<PackageName> = packages.iter().map(|index| lock.packages[index.0].name.clone()).collect();
+    let of_extras = start.roots.iter().flat_map(|root| {
+        let by_extra = &lock.packages[root.package.0].extras;
+        root.extras.iter().filter_map(|extra| by_extra.get(extra)).flatten()
+    });
+    let mut edges: Vec<&Edge> = of_extras.collect();
+    let mut seen = BTreeSet::new();
+    while let Some(edge) = edges.pop() {
+        if !edge.marker.evaluate(environment, &[]) {
+            continue;
+        }
+        let Some(index) = edge_target(lock, edge, environment, &solved.allowed).filter(|index| seen.insert(*index))
+        else {
+            continue;
+        };
+        let package = &lock.packages[index.0];
+        if !names.contains(&package.name) {
+            packages.insert(index);
+        }
+        edges.extend(&package.dependencies);
+        let asked = package.extras.iter().filter(|(extra, _)| solved.extras.contains(&(index, (*extra).clone())));
+        edges.extend(asked.flat_map(|(_, edges)| edges));
+    }
+    Ok(packages)
+}
+
+/// The same start with everything that its projects have optionally.
+fn with_every_extra<'lock>(lock: &Lock, start: &Start<'lock>) -> Start<'lock> {
+    let with_all = |root: &Root| Root {
+        package: root.package,
+        extras: lock.packages[root.package.0].extras.keys().cloned().collect(),
+        groups: root.groups.clone(),
+    };
+    Start {
+        roots: start.roots.iter().map(with_all).collect(),
+        edges: start.edges.clone(),
+        extras: start.extras.clone(),
+        groups: start.groups.clone(),
+    }
+}
+
+/// Walks until every edge leads to a package that all edges to its name allow.
+///
+/// Edges found late may forbid what was chosen early, so the walk is repeated with what is known by then. What
+/// is known only shrinks, so it ends.
+fn settle<'lock>(
+    lock: &'lock Lock,
+    start: &Start<'_>,
+    environment: &MarkerEnvironment,
+) -> Result<Walked<'lock>, SelectError> {
     let mut allowed = Allowed::new();
     loop {
         let walked = walk(lock, start, environment, &Active::new(), &allowed, false);
@@ -740,7 +803,7 @@ fn walk_allowed(
             return Err(SelectError::NoVersion { name: (*name).clone() });
         }
         if walked.allowed == allowed {
-            return Ok(walked.packages);
+            return Ok(walked);
         }
         allowed = walked.allowed;
     }
@@ -759,7 +822,8 @@ fn walk<'lock>(
 ) -> Walked<'lock> {
     let mut active: Vec<ExtraName> = active.iter().cloned().collect();
     let versions_are_open = matches!(lock.shape, Shape::Graph(EdgeVersions::Open));
-    let mut walked = Walked { packages: BTreeSet::new(), activated: Vec::new(), allowed: allowed.clone() };
+    let mut walked =
+        Walked { packages: BTreeSet::new(), activated: Vec::new(), extras: BTreeSet::new(), allowed: allowed.clone() };
     let mut seen: BTreeSet<(PackageIndex, Option<&ExtraName>)> = BTreeSet::new();
     let mut queue: VecDeque<(PackageIndex, Option<&ExtraName>)> = VecDeque::new();
     let mut edges: Vec<&Edge> = start.edges.clone();
@@ -808,7 +872,12 @@ fn walk<'lock>(
                 edges.extend(&package.dependencies);
             }
             // An extra that the locked version does not have adds nothing, as with every installer.
-            Some(extra) => edges.extend(package.extras.get(extra).into_iter().flatten()),
+            Some(extra) => {
+                if versions_are_open {
+                    walked.extras.insert((index, extra.clone()));
+                }
+                edges.extend(package.extras.get(extra).into_iter().flatten());
+            }
         }
     }
 }

@@ -173,6 +173,28 @@ fn extras_of_dependencies_bring_their_optional_ones() {
 }
 
 #[test]
+fn what_one_extra_asks_of_a_package_counts_for_the_others_as_poetry_has_it() {
+    // Before 2.1, Poetry solves for all extras at once, and only then leaves out what was not asked for.
+    let project = PoetryProject::of_dependencies(
+        "x = { version = \"*\", optional = true }\ny = { version = \"*\", optional = true }",
+        "[tool.poetry.extras]\na = [\"x\"]\nb = [\"y\"]\n",
+    )
+    .package(Locked::pure("x", "1.0").optional().needs("client = \"*\""))
+    .package(Locked::pure("y", "1.0").optional().needs("client = {version = \"*\", extras = [\"http2\"]}"))
+    .package(
+        Locked::pure("client", "1.0")
+            .optional()
+            .needs("h2 = {version = \"*\", optional = true}")
+            .extra("http2 = [\"h2\"]"),
+    )
+    .package(Locked::pure("h2", "1.0").optional())
+    .extras("a = [\"x\"]\nb = [\"y\"]");
+    check(&project, &GRAPH_VERSIONS, &[], &[]);
+    check(&project, &GRAPH_VERSIONS, &["--extra", "a"], &["client 1.0", "h2 1.0", "x 1.0"]);
+    check(&project, &GRAPH_VERSIONS, &["--extra", "b"], &["client 1.0", "h2 1.0", "y 1.0"]);
+}
+
+#[test]
 fn extras_whose_names_are_none_do_no_harm() {
     let project = PoetryProject::of_dependencies("old = \"*\"", "").package(
         Locked::pure("old", "1.0")
