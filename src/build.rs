@@ -15,12 +15,12 @@ use serde::Serialize;
 use crate::cache::Cache;
 use crate::cli::{BuildArgs, GlobalArgs};
 use crate::error::{Diagnose, ExitStatus, Failure};
-use crate::fetch::{FetchOptions, Fetcher, READ_TIMEOUT};
+use crate::fetch::{FetchOptions, Fetcher, READ_TIMEOUT, WantedWheel};
 use crate::fit::{Host, Misfits};
 use crate::install::{Installed, InstalledFile, MODE_PROGRAM, install};
 use crate::interpreter::minors_on_path;
 use crate::local::{Builder, SourceTree, built_against};
-use crate::lock::{Location, LockKind, Wheel};
+use crate::lock::{Location, LockKind, Source, Wheel};
 use crate::pack::{Artifact, Payload, check_writable, launcher, reserved_places};
 use crate::packaging::{PackageName, Tags, WheelFilename, wheel_needs};
 use crate::plan::{PackageWire, human_size};
@@ -146,6 +146,7 @@ pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure>
     let started = Instant::now();
     let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
     let units = workspace.build_units(args)?;
+    let mirrors = workspace.mirrors(&global.mirrors)?;
     let time = source_date_epoch()?;
     let allow_overwrite = globs(workspace.allow_overwrite().iter().chain(&args.allow_overwrite))?;
 
@@ -164,7 +165,14 @@ pub fn run(global: &GlobalArgs, args: &BuildArgs, ui: Ui) -> Result<(), Failure>
     cache.sweep();
     ui.detail(&format!("lock `{}`", workspace.lock.path.display()));
     ui.detail(&format!("cache `{}`", cache.directory().display()));
-    let fetched = fetch(&workspace, &jobs, &cache, global, args, ui)?;
+    let options = FetchOptions {
+        offline: global.offline,
+        jobs: args.jobs.map_or(DEFAULT_JOBS, usize::from),
+        read_timeout: global.http_timeout.map_or(READ_TIMEOUT, Duration::from_secs),
+        mirrors,
+        indexes: workspace.indexes.clone(),
+    };
+    let fetched = fetch(&workspace, &jobs, &cache, options, ui)?;
     let built = build_local(&workspace, &jobs, &cache, global, ui)?;
     for job in jobs {
         pack(&workspace, &job, &fetched, &built, &allow_overwrite, time, ui)?;
@@ -241,27 +249,27 @@ fn fetch(
     workspace: &Workspace,
     jobs: &[Job<'_>],
     cache: &Cache,
-    global: &GlobalArgs,
-    args: &BuildArgs,
+    options: FetchOptions,
     ui: Ui,
 ) -> Result<FetchedWheels, Failure> {
     let started = Instant::now();
-    let wheels: BTreeMap<_, &Wheel> = jobs
+    let wheels: BTreeMap<_, WantedWheel<'_>> = jobs
         .iter()
         .flat_map(|job| &job.selection.packages)
         .filter_map(|selected| match &selected.distribution {
-            Distribution::Wheel(wheel, _) => Some((wheel_key(wheel), wheel)),
+            Distribution::Wheel(wheel, _) => {
+                let index = match &selected.source {
+                    Source::Registry(index) => Some(index.as_str()),
+                    _ => None,
+                };
+                Some((wheel_key(wheel), WantedWheel { wheel, index }))
+            }
             _ => None,
         })
         .collect();
     let lock_directory = workspace.lock.directory().to_owned();
-    let options = FetchOptions {
-        offline: global.offline,
-        jobs: args.jobs.map_or(DEFAULT_JOBS, usize::from),
-        read_timeout: global.http_timeout.map_or(READ_TIMEOUT, Duration::from_secs),
-    };
     let fetcher = Fetcher::new(cache.clone(), lock_directory, options, ui);
-    let list: Vec<&Wheel> = wheels.values().copied().collect();
+    let list: Vec<WantedWheel<'_>> = wheels.values().copied().collect();
     let fetched = fetcher.fetch_all(&list)?;
     if fetched.new_files > 0 {
         let size = human_size(fetched.new_bytes);

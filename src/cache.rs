@@ -66,6 +66,11 @@ impl Cache {
         self.root.join("wheels").join(key).join(file)
     }
 
+    /// Where the page of an index with this key belongs.
+    pub fn page(&self, key: &str) -> PathBuf {
+        self.root.join("pages").join(key)
+    }
+
     /// The directory of the wheel that was built from sources with this key.
     pub fn built(&self, key: &str) -> PathBuf {
         self.root.join("built").join(key)

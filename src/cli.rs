@@ -49,6 +49,10 @@ pub struct GlobalArgs {
     /// Give up on a server that sends nothing for so long [env: BUNDLE_HTTP_TIMEOUT] [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub http_timeout: Option<u64>,
+    /// Ask the URL TO for whatever is below the URL FROM; TO may be a directory, file:///DIR; may be repeated; the
+    /// longest FROM wins [env: BUNDLE_MIRROR, separated by commas]
+    #[arg(long = "mirror", global = true, value_name = "FROM=TO")]
+    pub mirrors: Vec<String>,
     /// Print nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -172,7 +172,11 @@ pub fn diagnose(
         version: package.version.clone(),
         axis,
         offers: axis.map(|axis| offered(&nearest, axis, target)).unwrap_or_default(),
-        summary: summary(axis, &nearest, target, newer_libc),
+        summary: if package.wheels_are_forbidden {
+            "its wheels are not to be used (`no-binary` in `[tool.uv]`)".to_owned()
+        } else {
+            summary(axis, &nearest, target, newer_libc)
+        },
         remedy,
         sdist: package.sdist.as_ref().map(|sdist| sdist.file.clone()),
     })

@@ -32,6 +32,8 @@ fn main() -> ExitCode {
 
 fn run_plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode, Failure> {
     let workspace = Workspace::find(global.project.as_deref().unwrap_or(Path::new(".")), &args.selection)?;
+    // Not needed, but wrong ones are better known early.
+    workspace.mirrors(&global.mirrors)?;
     let unit = workspace.plan_unit(args)?;
     let roots: Vec<_> = unit.apps.iter().map(|app| app.roots.clone()).collect();
     let selections: Vec<Selection> =

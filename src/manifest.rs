@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::packaging::{ExtraName, GroupName, PackageName, VersionSpecifiers};
+use crate::packaging::{ExtraName, GroupName, PackageName, VersionSpecifiers, Wanted};
 
 /// A `pyproject.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -76,7 +76,6 @@ pub enum GroupEntry {
 struct ToolTable {
     #[serde(default)]
     uv: UvTable,
-    poetry: Option<IgnoredAny>,
 }
 
 /// `[tool.uv]`, as far as locks depend on it.
@@ -122,6 +121,12 @@ pub struct UvTable {
     /// Settings of groups.
     #[serde(default)]
     pub dependency_groups: BTreeMap<GroupName, GroupTable>,
+    /// Every package is built from source.
+    #[serde(default)]
+    pub no_binary: bool,
+    /// Packages that are built from source.
+    #[serde(default)]
+    pub no_binary_package: Vec<PackageName>,
     /// How versions are chosen.
     pub resolution: Option<toml::Value>,
     /// Which pre-releases are allowed.
@@ -139,6 +144,28 @@ pub struct WorkspaceTable {
     /// Globs of directories that are none nevertheless.
     #[serde(default)]
     pub exclude: Vec<String>,
+}
+
+impl WorkspaceTable {
+    /// Reads no more of a directory's `pyproject.toml` than this table, so that nothing else can stand in the way.
+    pub fn read(directory: &Path) -> Result<Option<Self>, toml::de::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct FileWire {
+            tool: ToolWire,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct ToolWire {
+            uv: UvWire,
+        }
+        #[derive(Default, Deserialize)]
+        struct UvWire {
+            workspace: Option<WorkspaceTable>,
+        }
+        let text = fs_err::read_to_string(directory.join("pyproject.toml")).unwrap_or_default();
+        toml::from_str(&text).map(|file: FileWire| file.tool.uv.workspace)
+    }
 }
 
 /// An entry of `[tool.uv.sources]`: exactly one of `git`, `url`, `path`, `index` and `workspace`.
@@ -237,13 +264,13 @@ impl Manifest {
         &self.tool.uv
     }
 
-    /// Whether it describes a project, be it in Poetry's way, and not only a workspace or settings of tools.
-    pub fn is_project(&self) -> bool {
-        self.project.is_some() || self.tool.poetry.is_some()
-    }
-
     /// Whether it has a `[build-system]`.
     pub fn has_build_system(&self) -> bool {
         self.build_system.is_some()
+    }
+
+    /// The packages that uv builds from source although they have wheels.
+    pub fn built_from_source(&self) -> Wanted<PackageName> {
+        if self.uv().no_binary { Wanted::All } else { Wanted::Listed(self.uv().no_binary_package.clone()) }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::credentials::without_credentials;
 use crate::fit::Problem;
 use crate::lock::{LockFile, LockKind};
 use crate::select::{Distribution, Selected, Selection, printable_location};
@@ -103,7 +104,7 @@ impl From<&Selected> for PackageWire {
             }
             Distribution::Git(url) => {
                 wire.kind = "git";
-                wire.url = Some(url.clone());
+                wire.url = Some(without_credentials(url));
             }
         }
         wire
@@ -160,7 +161,7 @@ pub fn table(selection: &Selection) -> String {
                 Distribution::DependenciesOnly(path) => {
                     (format!("{} (only its dependencies)", path.display()), String::new())
                 }
-                Distribution::Git(url) => (url.clone(), String::new()),
+                Distribution::Git(url) => (without_credentials(url), String::new()),
             };
             [selected.name.to_string(), version, size, what]
         })

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::credentials::{ConfiguredIndex, IndexTool};
 use crate::error::{Diagnose, ExitStatus};
 use crate::packaging::{ExtraName, GroupName, PackageName, Wanted};
 
@@ -65,6 +66,8 @@ pub struct Project {
     /// The groups that the lock's tool installs by default: `[tool.uv] default-groups`, or with Poetry those that
     /// are not optional.
     pub default_groups: Wanted<GroupName>,
+    /// The indexes that the lock's tool knows here.
+    pub indexes: Vec<ConfiguredIndex>,
     /// How `bundle` is configured here.
     pub configuration: Option<Configuration>,
 }
@@ -83,6 +86,9 @@ pub struct Configuration {
     /// Payload paths (globs) that several packages may write; the last package by name wins.
     #[serde(default)]
     pub allow_overwrite: Vec<String>,
+    /// Mirrors: what is below the one URL is asked for below the other.
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, String>,
     /// Apps by name.
     #[serde(default)]
     pub apps: BTreeMap<String, AppConfiguration>,
@@ -149,6 +155,21 @@ struct PoetryWire {
     #[serde(default)]
     group: BTreeMap<GroupName, PoetryGroupWire>,
     dev_dependencies: Option<IgnoredAny>,
+    #[serde(default)]
+    source: Vec<IndexWire>,
+}
+
+/// An index of uv or a source of Poetry.
+#[derive(Deserialize)]
+struct IndexWire {
+    name: Option<String>,
+    url: Option<String>,
+}
+
+impl IndexWire {
+    fn index(self, tool: IndexTool) -> Option<ConfiguredIndex> {
+        Some(ConfiguredIndex { tool, name: self.name, url: self.url? })
+    }
 }
 
 #[derive(Deserialize)]
@@ -174,6 +195,20 @@ fn dev_group() -> GroupName {
 #[serde(rename_all = "kebab-case")]
 struct UvWire {
     default_groups: Option<DefaultGroupsWire>,
+    #[serde(default)]
+    index: Vec<IndexWire>,
+    index_url: Option<String>,
+    #[serde(default)]
+    extra_index_url: Vec<String>,
+}
+
+impl UvWire {
+    /// All indexes, of which the older settings have no names.
+    fn indexes(self) -> impl Iterator<Item = ConfiguredIndex> {
+        let unnamed = self.index_url.into_iter().chain(self.extra_index_url);
+        let unnamed = unnamed.map(|url| IndexWire { name: None, url: Some(url) });
+        self.index.into_iter().chain(unnamed).filter_map(|index| index.index(IndexTool::Uv))
+    }
 }
 
 #[derive(Deserialize)]
@@ -219,15 +254,18 @@ impl Project {
             }
         }
         let poetry = pyproject.tool.poetry.as_ref();
-        let default_groups = match (pyproject.tool.uv.default_groups, poetry) {
-            (Some(DefaultGroupsWire::Listed(groups)), _) => Wanted::Listed(groups),
+        let default_groups = match (&pyproject.tool.uv.default_groups, poetry) {
+            (Some(DefaultGroupsWire::Listed(groups)), _) => Wanted::Listed(groups.clone()),
             (Some(DefaultGroupsWire::All(AllWire::All)), _) => Wanted::All,
             (None, Some(poetry)) => Wanted::Listed(poetry.default_groups(&pyproject.dependency_groups)),
             (None, None) => Wanted::Listed(vec![dev_group()]),
         };
         let name =
             pyproject.project.map(|project| project.name).or_else(|| poetry.and_then(|poetry| poetry.name.clone()));
-        Ok(Self { directory, name, default_groups, configuration })
+        let sources = pyproject.tool.poetry.into_iter().flat_map(|poetry| poetry.source);
+        let sources = sources.filter_map(|source| source.index(IndexTool::Poetry));
+        let indexes = pyproject.tool.uv.indexes().chain(sources).collect();
+        Ok(Self { directory, name, default_groups, indexes, configuration })
     }
 }
 

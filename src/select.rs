@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
+use crate::credentials::without_credentials;
 use crate::error::{Diagnose, ExitStatus, nearest};
 use crate::fit::{
     Change, Misfits, PYTHON_3_MINORS, Problem, Remedy, TagSets, diagnose, lowest_target, other_pythons,
@@ -879,7 +880,7 @@ fn patch_ranges(lock: &Lock, version: (u8, u8), patches: &[u32]) -> Vec<PythonRa
 /// Where the bytes of a wheel or source distribution are, as `plan` prints it; unknown until an index is asked.
 pub fn printable_location(location: &Location) -> Option<String> {
     match location {
-        Location::Url(url) => Some(url.clone()),
+        Location::Url(url) => Some(without_credentials(url)),
         Location::Path(path) => Some(path.display().to_string()),
         Location::Index(_) => None,
     }

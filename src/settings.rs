@@ -3,14 +3,17 @@
 //! Order of precedence: command line (and its `BUNDLE_…` variables), app, `[tool.bundle]`, defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
+use crate::credentials::ConfiguredIndex;
 use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::freshness;
 use crate::interpreter;
-use crate::lock::{self, Lock, LockFile};
+use crate::lock::{self, Lock, LockFile, LockKind};
+use crate::manifest::Manifest;
+use crate::mirror::{MirrorError, Mirrors};
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
 use crate::project::{AppConfiguration, Configuration, Project};
@@ -138,6 +141,8 @@ pub struct Workspace {
     pub project: Project,
     /// Its lock.
     pub lock: LockFile,
+    /// The indexes that the project and its workspace configure.
+    pub indexes: Vec<ConfiguredIndex>,
     configuration: Configuration,
     /// The project beside the configuration: what an app without `package` means.
     configured_project: Option<PackageName>,
@@ -166,14 +171,23 @@ impl Workspace {
                 lock::find(&project.directory, of)?
             }
         };
-        let lock = LockFile::read(lock)?;
+        let mut lock = LockFile::read(lock)?;
         if !selection.frozen {
             freshness::check(&lock)?;
         }
+        complete(&mut lock, &project.directory);
         let owner = home.as_ref().filter(|_| project.configuration.is_none()).unwrap_or(&project);
         let configuration = owner.configuration.clone().unwrap_or_default();
         let configured_project = owner.name.clone();
-        Ok(Self { project, lock, configuration, configured_project })
+        let mut indexes = project.indexes.clone();
+        indexes.extend(home.into_iter().flat_map(|home| home.indexes));
+        Ok(Self { project, lock, indexes, configuration, configured_project })
+    }
+
+    /// The mirrors of the command line, of `BUNDLE_MIRROR` and of the configuration.
+    pub fn mirrors(&self, flags: &[String]) -> Result<Mirrors, MirrorError> {
+        let variable = std::env::var("BUNDLE_MIRROR").ok();
+        Mirrors::new(flags, variable.as_deref(), &self.configuration.mirrors)
     }
 
     /// Payload paths that several packages may write.
@@ -371,6 +385,36 @@ impl Workspace {
             .map(minor)
             .ok_or(SettingsError::NoPython)
     }
+}
+
+/// Adds to a lock what only manifests know: the project that a pylock.toml does not list, and which packages uv is to
+/// build from source.
+fn complete(file: &mut LockFile, project: &Path) {
+    match file.lock.kind {
+        LockKind::Uv => {
+            if let Some(manifest) = Manifest::read(file.directory()) {
+                file.lock.forbid_wheels(&manifest.built_from_source());
+            }
+        }
+        LockKind::Pylock => {
+            let Some(manifest) = Manifest::read(project).filter(Manifest::has_build_system) else { return };
+            let directory = file.directory().canonicalize().unwrap_or_else(|_| file.directory().to_owned());
+            let path = relative(&directory, project);
+            if let Some(table) = manifest.project {
+                let version = table.version.and_then(|version| version.parse().ok());
+                file.lock.add_project(table.name, version, path);
+            }
+        }
+        LockKind::Poetry => {}
+    }
+}
+
+/// The way from one directory to another, both absolute, so that it is the same wherever both are.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(to.components().skip(shared)).collect();
+    if way.as_os_str().is_empty() { PathBuf::from(".") } else { way }
 }
 
 /// What the nearest `.python-version` says, from the project up to the lock.

@@ -7,13 +7,14 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::manifest::{Manifest, WorkspaceTable};
+use crate::manifest::WorkspaceTable;
 
 /// The root of the workspace that a project is a member of; `None` if it stands alone or is a root itself.
 pub fn root_above(project: &Path) -> Option<PathBuf> {
     let root = project.ancestors().skip(1).find(|directory| directory.join("pyproject.toml").is_file())?;
-    let manifest = Manifest::read(root)?;
-    let workspace = manifest.uv().workspace.as_ref()?;
+    // One that cannot be understood is taken for the root, so that whoever reads it can say so.
+    let Ok(workspace) = WorkspaceTable::read(root) else { return Some(root.to_owned()) };
+    let workspace = workspace?;
     let relative = project.strip_prefix(root).ok()?;
     (matches_any(&workspace.members, relative) && !matches_any(&workspace.exclude, relative)).then(|| root.to_owned())
 }
@@ -27,7 +28,7 @@ pub fn is_next_below(directory: &Path, root: &Path) -> bool {
 /// `pyproject.toml` is a part of.
 pub fn home(project: &Path) -> Option<PathBuf> {
     let nearest = project.ancestors().find(|directory| directory.join("pyproject.toml").is_file())?;
-    let is_root = Manifest::read(nearest).is_some_and(|manifest| manifest.uv().workspace.is_some());
+    let is_root = matches!(WorkspaceTable::read(nearest), Ok(Some(_)));
     let above = if is_root { None } else { root_above(nearest) };
     Some(above.unwrap_or_else(|| nearest.to_owned()))
 }

@@ -179,8 +179,8 @@ impl<'a> Comparison<'a> {
             ("fork-strategy", &uv.fork_strategy, &options.fork_strategy, DEFAULT_FORK_STRATEGY),
         ];
         for (key, now, then, default) in settings {
-            let then = then.as_deref().unwrap_or(default);
-            if let Some(now) = now.as_ref().and_then(toml::Value::as_str)
+            let then = then.as_ref().map_or(Some(default), toml::Value::as_str);
+            if let (Some(now), Some(then)) = (now.as_ref().and_then(toml::Value::as_str), then)
                 && now != then
             {
                 self.found.push(format!("`{key}` is `{now}`, the lock was made with `{then}`"));

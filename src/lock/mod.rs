@@ -19,8 +19,34 @@ use crate::workspace;
 use recorded::Recorded;
 
 use crate::packaging::{
-    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, WheelFilename,
+    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, Wanted, WheelFilename,
 };
+
+impl Lock {
+    /// Adds a project that the lock was made for but does not list, with its source tree, relative to the lock. To a
+    /// graph it adds nothing: that one lists its projects.
+    pub fn add_project(&mut self, name: PackageName, version: Option<Version>, path: PathBuf) {
+        let is_listed = self.packages.iter().any(|package| package.name == name);
+        if is_listed || matches!(self.shape, Shape::Graph(_)) {
+            return;
+        }
+        let project = PackageIndex(self.packages.len());
+        self.packages.push(Package {
+            conditions: vec![Condition { group: None, marker: Marker::TRUE }],
+            ..Package::new(name, version, Source::Directory(path))
+        });
+        self.members.push(project);
+        self.unlisted_project = Some(project);
+    }
+
+    /// Leaves out the wheels of packages that have to be built from source.
+    pub fn forbid_wheels(&mut self, names: &Wanted<PackageName>) {
+        for package in self.packages.iter_mut().filter(|package| names.includes(&package.name)) {
+            package.wheels_are_forbidden |= !package.wheels.is_empty();
+            package.wheels.clear();
+        }
+    }
+}
 
 /// Which tool's format a lock has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -195,6 +221,29 @@ pub struct Package {
     pub conditions: Vec<Condition>,
     /// In a list: the Python versions that it may be installed on, where the lock says so.
     pub requires_python: Option<VersionSpecifiers>,
+    /// Its wheels were left out, because the project wants it built from source.
+    pub wheels_are_forbidden: bool,
+}
+
+impl Package {
+    /// A package that needs nothing, has no files, and never applies.
+    fn new(name: PackageName, version: Option<Version>, source: Source) -> Self {
+        Self {
+            name,
+            version,
+            source,
+            fork_markers: Vec::new(),
+            dependencies: Vec::new(),
+            extras: BTreeMap::new(),
+            declared_extras: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            wheels: Vec::new(),
+            sdist: None,
+            conditions: Vec::new(),
+            requires_python: None,
+            wheels_are_forbidden: false,
+        }
+    }
 }
 
 /// A dependency of one package on another.

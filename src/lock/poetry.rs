@@ -371,18 +371,10 @@ impl Reader {
             }
         }
         let mut package = Package {
-            name: name.clone(),
-            version: Some(version),
-            source,
-            fork_markers: Vec::new(),
-            dependencies: Vec::new(),
-            extras: BTreeMap::new(),
             declared_extras: wire.extras.keys().cloned().collect(),
-            groups: BTreeMap::new(),
             wheels,
             sdist,
-            conditions: Vec::new(),
-            requires_python: None,
+            ..Package::new(name.clone(), Some(version), source)
         };
         if is_list {
             package.conditions = self.conditions(&wire.groups, wire.markers.as_ref())?;
@@ -440,19 +432,12 @@ impl Reader {
         let version = version.or_else(|| poetry.version.as_ref().and_then(|version| version.parse().ok()));
         let is_package = poetry.package_mode.unwrap_or(true) && name.is_some();
         let here = PathBuf::from(".");
+        let name = name.unwrap_or_else(|| "project".parse().expect("a valid name"));
+        let source = if is_package { Source::Directory(here) } else { Source::Virtual(here) };
         let mut root = Package {
-            name: name.unwrap_or_else(|| "project".parse().expect("a valid name")),
-            version,
-            source: if is_package { Source::Directory(here) } else { Source::Virtual(here) },
-            fork_markers: Vec::new(),
-            dependencies: Vec::new(),
-            extras: BTreeMap::new(),
             declared_extras: poetry.extras.keys().cloned().collect(),
-            groups: BTreeMap::new(),
-            wheels: Vec::new(),
-            sdist: None,
             conditions: vec![Condition { group: None, marker: Marker::TRUE }],
-            requires_python: None,
+            ..Package::new(name, version, source)
         };
         if is_list {
             return Ok(root);

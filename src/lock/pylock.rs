@@ -176,18 +176,11 @@ fn package(wire: PackageWire, markers: &mut Markers) -> Result<Package, String> 
         Source::Registry(wire.index.unwrap_or_default())
     };
     Ok(Package {
-        name,
-        version,
-        source,
-        fork_markers: Vec::new(),
-        dependencies: Vec::new(),
-        extras: BTreeMap::new(),
-        declared_extras: BTreeSet::new(),
-        groups: BTreeMap::new(),
         wheels,
         sdist,
         conditions: vec![Condition { group: None, marker }],
         requires_python: wire.requires_python,
+        ..Package::new(name, version, source)
     })
 }
 

@@ -58,11 +58,11 @@ pub struct UvRecord {
 #[serde(rename_all = "kebab-case")]
 pub struct OptionsRecord {
     /// `highest` by default.
-    pub resolution_mode: Option<String>,
+    pub resolution_mode: Option<toml::Value>,
     /// `if-necessary-or-explicit` by default.
-    pub prerelease_mode: Option<String>,
+    pub prerelease_mode: Option<toml::Value>,
     /// `requires-python` by default.
-    pub fork_strategy: Option<String>,
+    pub fork_strategy: Option<toml::Value>,
 }
 
 /// What belongs to the workspace as a whole.

@@ -340,9 +340,6 @@ impl Reader {
             self.trees.push(TreeRecord { package: PackageIndex(index), metadata: wire.metadata });
         }
         Ok(Package {
-            name,
-            version,
-            source,
             fork_markers,
             dependencies,
             extras,
@@ -350,8 +347,7 @@ impl Reader {
             groups,
             wheels,
             sdist,
-            conditions: Vec::new(),
-            requires_python: None,
+            ..Package::new(name, version, source)
         })
     }
 

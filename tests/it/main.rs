@@ -5,6 +5,7 @@ mod bad_lock;
 mod build;
 mod fetch;
 mod fit;
+mod index;
 mod local;
 mod lock;
 mod pack;

@@ -659,3 +659,25 @@ fn empty_variables_count_as_unset() {
     let wrong = sandbox.bundle(&["plan"]).env("BUNDLE_HTTP_TIMEOUT", "soon").fails_with(2);
     wrong.says(&["`BUNDLE_HTTP_TIMEOUT`", "`soon`"]);
 }
+
+#[test]
+fn credentials_in_a_lock_are_not_printed() {
+    let lock = |sandbox: &Sandbox| {
+        let path = sandbox.project().join("uv.lock");
+        let text = std::fs::read_to_string(&path).expect("lock");
+        let text = text.replace("https://", "https://me:secret@")
+            + "[[package]]\nname = \"repo\"\nversion = \"1\"\n\
+               source = { git = \"https://me:secret@git.test/repo?rev=main#0123\" }\n";
+        let text = text.replacen("dependencies = [", "dependencies = [{ name = \"repo\" }, ", 1);
+        std::fs::write(path, text).expect("lock");
+    };
+    let sandbox = Sandbox::new(&lone(&["a"]).package(pure("a")));
+    lock(&sandbox);
+    for flags in [&["plan", "--frozen", "--json"][..], &["plan", "--frozen"]] {
+        let finished = sandbox.bundle(flags).success();
+        assert!(finished.stdout.contains("git.test/repo"), "{}", finished.stdout);
+        assert!(!(finished.stdout + &finished.stderr).contains("secret"));
+    }
+    let refused = sandbox.bundle(&["build", "--frozen"]).fails_with(7);
+    assert!(!refused.stderr.contains("secret"), "{}", refused.stderr);
+}

@@ -11,7 +11,7 @@ pub(crate) mod zip;
 pub(crate) use project::{Member, Package, Project};
 pub(crate) use python::python;
 pub(crate) use run::{Finished, Sandbox};
-pub(crate) use server::{Reply, Server};
+pub(crate) use server::{Answer, Reply, Server, authorization};
 pub(crate) use wheel::Wheel;
 
 use std::io::Write as _;
