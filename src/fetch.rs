@@ -130,6 +130,18 @@ pub enum FetchError {
         /// Hash in the lock.
         expected: String,
     },
+    /// The bytes have the first hash that the lock promises, and not another.
+    #[error("`{file}` of package `{package}` has hash `{actual}`, the lock expects `{expected}` too")]
+    OtherHash {
+        /// The wheel.
+        file: String,
+        /// Its package.
+        package: String,
+        /// Hash of the bytes.
+        actual: String,
+        /// Hash in the lock.
+        expected: String,
+    },
     /// There are more or fewer bytes than the lock promises.
     #[error("`{file}` of package `{package}` from {server} has {actual} bytes, the lock expects {expected}")]
     Size {
@@ -201,7 +213,9 @@ impl Diagnose for FetchError {
             | Self::Offline { .. }
             | Self::Runtime(_)
             | Self::Client(_) => ExitStatus::Network,
-            Self::Hash { .. } | Self::IndexHash { .. } | Self::Size { .. } => ExitStatus::Integrity,
+            Self::Hash { .. } | Self::OtherHash { .. } | Self::IndexHash { .. } | Self::Size { .. } => {
+                ExitStatus::Integrity
+            }
             Self::LocalFile { .. } => ExitStatus::Project,
             Self::Wheel(error) => error.exit_status(),
             Self::Cache(error) => error.exit_status(),
@@ -221,7 +235,7 @@ impl Diagnose for FetchError {
                 Some("is the index's URL that of its simple API, e.g. ending in `/simple`?".into())
             }
             Self::Offline { .. } => Some("run once without `--offline`".into()),
-            Self::Hash { .. } | Self::IndexHash { .. } | Self::Size { .. } => Some(
+            Self::Hash { .. } | Self::OtherHash { .. } | Self::IndexHash { .. } | Self::Size { .. } => Some(
                 "the file on the index is not the one that was locked; find out why before locking it again".into(),
             ),
             Self::Cache(error) => error.hint(),
@@ -289,6 +303,7 @@ struct Job {
     location: Location,
     index: Option<Url>,
     hash: Option<Hash>,
+    other_hashes: Vec<Hash>,
     size: Option<u64>,
     path: PathBuf,
 }
@@ -366,6 +381,7 @@ impl Fetcher {
             index: index.and_then(|index| Url::parse(index).ok()),
             location,
             hash: wheel.hash.clone(),
+            other_hashes: wheel.other_hashes.clone(),
             size: wheel.size,
             path: self.cache.wheel(&key, &wheel.file),
         }
@@ -678,9 +694,37 @@ fn keep_verified(cache: &Cache, job: &Job, temporary: Temporary) -> Result<(), F
     let named = directory.path().join(&job.file);
     let temporary = temporary.into_temp_path();
     fs_err::rename(&temporary, &named).map_err(cache_write)?;
+    check_other_hashes(job, &named)?;
     WheelFile::open(&named)?.verify()?;
     let named = tempfile::TempPath::try_from_path(named).map_err(cache_write)?;
     cache.keep(named, &job.path)?;
+    Ok(())
+}
+
+/// Compares a complete file with what the lock promises besides the hash that was checked while it came. Few locks
+/// promise more, so the file is read again for each.
+fn check_other_hashes(job: &Job, path: &Path) -> Result<(), FetchError> {
+    for expected in &job.other_hashes {
+        let mut hasher = Hasher::new(Some(expected));
+        let mut file = fs_err::File::open(path).map_err(cache_write)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer).map_err(cache_write)? {
+                0 => break,
+                length => hasher.update(&buffer[..length]),
+            }
+        }
+        let actual = Hash { algorithm: expected.algorithm, hex: hasher.finish() };
+        if actual != *expected {
+            let (file, package) = (job.file.clone(), job.package.clone());
+            return Err(FetchError::OtherHash {
+                file,
+                package,
+                actual: actual.to_string(),
+                expected: expected.to_string(),
+            });
+        }
+    }
     Ok(())
 }
 

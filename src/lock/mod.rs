@@ -392,6 +392,8 @@ pub struct Wheel {
     pub location: Location,
     /// What it hashes to; some indexes publish none.
     pub hash: Option<Hash>,
+    /// What it hashes to by other functions, where the lock says more than one.
+    pub other_hashes: Vec<Hash>,
     /// Its length in bytes, if the lock says.
     pub size: Option<u64>,
 }

@@ -83,8 +83,10 @@ struct PackageWire {
     files: Vec<FileWire>,
     #[serde(default)]
     dependencies: BTreeMap<String, DependenciesWire>,
+    /// Old releases on the index have extras such as `:python_version == "2.7"`, which Poetry writes down as
+    /// `python-version-2-7-`: no name, and so nothing that could be asked for.
     #[serde(default)]
-    extras: BTreeMap<ExtraName, Vec<String>>,
+    extras: BTreeMap<String, Vec<String>>,
     source: Option<SourceWire>,
     #[serde(default)]
     develop: bool,
@@ -371,7 +373,7 @@ impl Reader {
             }
         }
         let mut package = Package {
-            declared_extras: wire.extras.keys().cloned().collect(),
+            declared_extras: wire.extras.keys().filter_map(|extra| extra.parse().ok()).collect(),
             wheels,
             sdist,
             ..Package::new(name.clone(), Some(version), source)
@@ -380,11 +382,11 @@ impl Reader {
             package.conditions = self.conditions(&wire.groups, wire.markers.as_ref())?;
             return Ok(package);
         }
-        let by_extra: BTreeMap<&ExtraName, BTreeSet<PackageName>> = wire
+        let by_extra: BTreeMap<ExtraName, BTreeSet<PackageName>> = wire
             .extras
             .iter()
-            .map(|(extra, requirements)| {
-                (extra, requirements.iter().filter_map(|text| requirement_name(text)).collect())
+            .filter_map(|(extra, requirements)| {
+                Some((extra.parse().ok()?, requirements.iter().filter_map(|text| requirement_name(text)).collect()))
             })
             .collect();
         for (dependency, entries) in &wire.dependencies {
@@ -399,7 +401,7 @@ impl Reader {
                         && let Some(mut edge) = self.edge(&dependency, &entry)?
                     {
                         edge.marker = assume_extra(&edge.marker, extra);
-                        package.extras.entry((*extra).clone()).or_default().push(edge);
+                        package.extras.entry(extra.clone()).or_default().push(edge);
                     }
                 }
             }

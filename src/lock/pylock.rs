@@ -210,25 +210,36 @@ fn place(wire: &FileWire, name: &PackageName) -> Result<(String, Location), Stri
     Ok((file.ok_or_else(|| format!("a file of package `{name}` has no name"))?, location))
 }
 
-/// The preferred one of a file's hashes.
-fn hash(wire: &FileWire, name: &PackageName) -> Result<Option<Hash>, String> {
-    let known = PREFERRED_HASHES.iter().find_map(|algorithm| Some((algorithm, wire.hashes.get(*algorithm)?)));
-    match known {
-        Some((algorithm, hex)) => parse_hash(Some(&format!("{algorithm}:{hex}")), name),
-        None if wire.hashes.is_empty() => Err(format!("a file of package `{name}` has no hash")),
-        None => {
-            let names: Vec<&str> = wire.hashes.keys().map(String::as_str).collect();
-            Err(format!("package `{name}` has only hashes of unknown or weak kinds: {}", names.join(", ")))
-        }
+/// A file's hashes of known kinds, the preferred one first.
+fn hashes(wire: &FileWire, name: &PackageName) -> Result<Vec<Hash>, String> {
+    let known = PREFERRED_HASHES.iter().filter_map(|algorithm| Some((algorithm, wire.hashes.get(*algorithm)?)));
+    let known = known.map(|(algorithm, hex)| parse_hash(Some(&format!("{algorithm}:{hex}")), name));
+    let known: Vec<Hash> = known.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if wire.hashes.is_empty() {
+        return Err(format!("a file of package `{name}` has no hash"));
     }
+    if known.is_empty() {
+        let names: Vec<&str> = wire.hashes.keys().map(String::as_str).collect();
+        return Err(format!("package `{name}` has only hashes of unknown or weak kinds: {}", names.join(", ")));
+    }
+    Ok(known)
 }
 
 fn wheel(wire: &FileWire, name: &PackageName, version: Option<&Version>) -> Result<Wheel, String> {
     let (file, location) = place(wire, name)?;
-    make_wheel(file, location, hash(wire, name)?, wire.size, name, version)
+    let mut hashes = hashes(wire, name)?.into_iter();
+    let wheel = make_wheel(file, location, hashes.next(), wire.size, name, version)?;
+    Ok(Wheel { other_hashes: hashes.collect(), ..wheel })
 }
 
 fn source_distribution(wire: &FileWire, name: &PackageName) -> Result<Sdist, String> {
     let (file, location) = place(wire, name)?;
-    Ok(Sdist { file, location: Some(location), hash: hash(wire, name)?, size: wire.size })
+    let is_weak = !wire.hashes.is_empty() && PREFERRED_HASHES.iter().all(|known| !wire.hashes.contains_key(*known));
+    if is_weak {
+        // pip writes the SHA-1 of a URL's fragment. What cannot be verified is not to be had, which matters only if
+        // the package is selected.
+        return Ok(Sdist { file, location: None, hash: None, size: wire.size });
+    }
+    let hash = hashes(wire, name)?.into_iter().next();
+    Ok(Sdist { file, location: Some(location), hash, size: wire.size })
 }

@@ -124,7 +124,7 @@ pub(super) fn make_wheel(
     {
         return Err(format!("wheel `{file}` stands under version {version} of package `{name}`"));
     }
-    Ok(Wheel { file, filename, location, hash, size })
+    Ok(Wheel { file, filename, location, hash, other_hashes: Vec::new(), size })
 }
 
 #[cfg(test)]

@@ -10,5 +10,7 @@ mod local;
 mod lock;
 mod pack;
 mod plan;
+mod poetry;
+mod pylock;
 mod start;
 mod support;

@@ -1,6 +1,8 @@
-//! What the tests take from this machine: a Python 3.11, the way to the network, and room for what they build.
+//! What the tests take from this machine: a Python 3.11, maybe a 3.13, the way to the network, and room for what
+//! they build.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -8,11 +10,13 @@ use std::sync::LazyLock;
 use crate::support::run::Run;
 use crate::support::{Sandbox, skip};
 
-/// A Python 3.11 that can make virtual environments and build packages.
+/// A Python that can make virtual environments and build packages.
 #[derive(Debug)]
 pub(crate) struct Python {
     /// The executable itself, where what is on `PATH` may be a shim.
     pub(crate) executable: PathBuf,
+    /// `3.11`
+    pub(crate) minor_version: &'static str,
     /// `3.11.7`
     pub(crate) version: String,
     /// The patch version.
@@ -37,36 +41,58 @@ const NETWORK_VARIABLES: [&str; 12] = [
 
 /// Returns the Python 3.11 of this machine; `None`, after saying so, if there is none.
 pub(crate) fn python() -> Option<&'static Python> {
-    static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| candidates().iter().find_map(|path| probe(path)));
+    static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| find("3.11"));
     if PYTHON.is_none() {
         skip("there is no Python 3.11 with pip and venv on `PATH` or in pyenv");
     }
     PYTHON.as_ref()
 }
 
-fn candidates() -> Vec<PathBuf> {
+/// Returns Python 3.13 where there is one: a machine that has what the tests need has 3.11 and need not have it.
+/// Says which one it is.
+pub(crate) fn newest_python() -> Option<&'static Python> {
+    static NEWEST: LazyLock<Option<Python>> = LazyLock::new(|| find("3.13"));
+    let newest = NEWEST.as_ref().or_else(python)?;
+    // Written to standard error itself: what `eprintln!` prints is shown of failed tests only.
+    let _ = writeln!(std::io::stderr(), "runs with Python {}: {}", newest.version, newest.executable.display());
+    Some(newest)
+}
+
+fn find(minor_version: &'static str) -> Option<Python> {
+    candidates(minor_version).iter().find_map(|path| probe(path, minor_version))
+}
+
+/// Where a Python may be: on `PATH`, and in pyenv.
+fn candidates(minor_version: &str) -> Vec<PathBuf> {
+    let name = format!("python{minor_version}");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates: Vec<_> = std::env::split_paths(&path).map(|directory| directory.join("python3.11")).collect();
+    let mut candidates: Vec<_> = std::env::split_paths(&path).map(|directory| directory.join(&name)).collect();
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
     let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(home);
     let versions = pyenv.and_then(|pyenv| pyenv.join("versions").read_dir().ok());
-    candidates.extend(versions.into_iter().flatten().flatten().map(|version| version.path().join("bin/python3.11")));
+    let in_pyenv = versions.into_iter().flatten().flatten().map(|version| version.path().join("bin").join(&name));
+    candidates.extend(in_pyenv);
     candidates
 }
 
-fn probe(candidate: &Path) -> Option<Python> {
+fn probe(candidate: &Path, minor_version: &'static str) -> Option<Python> {
     let code =
         "import ensurepip, pip, platform, sys; print(sys._base_executable, platform.python_version(), sep='\\n')";
     let output = Command::new(candidate).args(["-I", "-c", code]).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let (executable, version) = text.trim_end().split_once('\n')?;
-    let patch = version.strip_prefix("3.11.")?.parse().ok()?;
-    Some(Python { executable: executable.into(), version: version.to_owned(), patch })
+    let patch = version.strip_prefix(minor_version)?.strip_prefix('.')?.parse().ok()?;
+    Some(Python { executable: executable.into(), minor_version, version: version.to_owned(), patch })
 }
 
-/// The project with genuine lock.
+/// A project with a genuine lock.
+pub(crate) fn project(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// The workspace of uv.
 pub(crate) fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rag")
+    project("rag")
 }
 
 /// Copies the project but for what its `.gitignore` names.
@@ -101,7 +127,7 @@ pub(crate) fn locked_version(package: &str) -> String {
     }
 }
 
-/// Lets a run reach the network and find Python 3.11 first.
+/// Lets a run reach the network and find this Python first.
 pub(crate) fn connected(mut run: Run, python: &Python) -> Run {
     for name in NETWORK_VARIABLES {
         if let Some(value) = std::env::var_os(name) {
@@ -131,11 +157,16 @@ pub(crate) fn scratch() -> &'static Path {
     &SCRATCH
 }
 
-/// A run of `bundle build` with a cache that several tests use at once.
+/// A run of `bundle build` in `fixtures/rag`.
 pub(crate) fn build(sandbox: &Sandbox, python: &Python, app: &str, platform: &str, output: &Path) -> Run {
+    build_in(&fixture(), sandbox, python, app, output).args(["--platform", platform])
+}
+
+/// A run of `bundle build` with a cache that several tests use at once.
+pub(crate) fn build_in(project: &Path, sandbox: &Sandbox, python: &Python, app: &str, output: &Path) -> Run {
     let run = sandbox
-        .bundle(&["build", app, "--platform", platform, "--project"])
-        .arg(fixture())
+        .bundle(&["build", app, "--project"])
+        .arg(project)
         .arg("--output")
         .arg(output)
         .env("BUNDLE_CACHE_DIR", scratch().join("cache"));

@@ -1,5 +1,5 @@
-//! Tests with the real package index: the services of `fixtures/rag` are built from their lock, started, and
-//! compared with the virtual environments that uv makes from the same lock.
+//! Tests with the real package index: the services of `fixtures/rag` and `fixtures/shop`, and the command of
+//! `fixtures/tally`, are built from their locks, started, and compared with what the locks' own tools install.
 //!
 //! They need the network and a Python 3.11, hence a feature of their own: `--features test-real-index`.
 
@@ -10,6 +10,8 @@ mod machine;
 mod parity;
 mod reproducible;
 mod server;
+mod shop;
+mod tally;
 mod worker;
 
 #[path = "../it/support/mod.rs"]

@@ -8,7 +8,7 @@ use crate::support::Sandbox;
 use crate::worker::{DEMO, SCRIPT};
 
 /// Prints every distribution, one a line.
-const LIST: &str = "
+pub(crate) const LIST: &str = "
 import importlib.metadata
 print(*sorted(f'{d.name} {d.version}' for d in importlib.metadata.distributions()), sep='\\n')
 ";
@@ -18,16 +18,19 @@ const UV: &str = "uv==0.13.8";
 
 /// Returns uv, installed into a virtual environment of its own.
 pub(crate) fn uv() -> &'static Path {
-    static UV_PATH: LazyLock<PathBuf> = LazyLock::new(|| {
-        let python = python().expect("tests ask for it first");
-        let environment = scratch().join("uv");
-        let sandbox = Sandbox::empty();
-        let run = |program: &Path| connected(sandbox.run(program), python);
-        run(&python.executable).args(["-m", "venv"]).arg(&environment).success();
-        run(&environment.join("bin/python")).args(["-m", "pip", "install", "--quiet", UV]).success();
-        environment.join("bin/uv")
-    });
+    static UV_PATH: LazyLock<PathBuf> = LazyLock::new(|| installed("uv", UV));
     &UV_PATH
+}
+
+/// Has pip install a tool into a virtual environment of its own, and returns the tool's executable.
+pub(crate) fn installed(name: &str, requirement: &str) -> PathBuf {
+    let python = python().expect("tests ask for it first");
+    let environment = scratch().join(name);
+    let sandbox = Sandbox::empty();
+    let run = |program: &Path| connected(sandbox.run(program), python);
+    run(&python.executable).args(["-m", "venv"]).arg(&environment).success();
+    run(&environment.join("bin/python")).args(["-m", "pip", "install", "--quiet", requirement]).success();
+    environment.join("bin").join(name)
 }
 
 /// Has uv install a member of the project in the sandbox, and returns the environment's interpreter.
@@ -44,7 +47,7 @@ fn synced(sandbox: &Sandbox, python: &Python, package: &str) -> PathBuf {
     sandbox.project().join(".venv/bin/python")
 }
 
-fn lines(text: &str) -> Vec<String> {
+pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 

@@ -76,7 +76,16 @@ impl Server {
         self.request("POST", path, &body.to_string(), 201)
     }
 
+    /// Returns the text that a path answers with.
+    pub(crate) fn get_text(&self, path: &str) -> String {
+        self.answer("GET", path, "", 200)
+    }
+
     fn request(&self, method: &str, path: &str, body: &str, expected_status: u16) -> Value {
+        serde_json::from_str(&self.answer(method, path, body, expected_status)).expect("JSON")
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &str, expected_status: u16) -> String {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time");
@@ -92,7 +101,7 @@ impl Server {
         stream.read_to_string(&mut answer).expect("it answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.starts_with(&format!("HTTP/1.1 {expected_status} ")), "{method} {path}:\n{answer}");
-        serde_json::from_str(body).expect("JSON")
+        body.to_owned()
     }
 
     /// Asks it to end, as container runtimes do, and expects it to do so in an orderly way. Returns its log.

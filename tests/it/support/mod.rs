@@ -1,6 +1,7 @@
 //! What the tests share: generated wheels, a loopback server, projects with locks, and isolated runs.
 
 pub(crate) mod demo;
+pub(crate) mod poetry;
 pub(crate) mod project;
 pub(crate) mod python;
 pub(crate) mod run;
@@ -8,6 +9,7 @@ pub(crate) mod server;
 pub(crate) mod wheel;
 pub(crate) mod zip;
 
+pub(crate) use poetry::{Locked, PoetryProject};
 pub(crate) use project::{Member, Package, Project};
 pub(crate) use python::python;
 pub(crate) use run::{Finished, Sandbox};

@@ -504,16 +504,16 @@ fn edge_table(name: &str, entries: &[(String, Vec<Dependency>)]) -> String {
     format!("\n[package.{name}]\n{rows}")
 }
 
-fn write(path: &Path, data: &[u8]) {
+pub(super) fn write(path: &Path, data: &[u8]) {
     std::fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
     std::fs::write(path, data).expect("file");
 }
 
 /// A TOML string; JSON's escapes are a subset.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string")
 }
 
-fn list(texts: &[String]) -> String {
+pub(super) fn list(texts: &[String]) -> String {
     format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
 }
