@@ -225,7 +225,8 @@ fn warn_about(selection: &Selection, ui: Ui) {
                 ui.warn(&format!("wheel `{}` does not say which C library it needs", wheel.file));
             }
             Distribution::DependenciesOnly(_) if selected.requested => ui.warn(&format!(
-                "`{}` has no `[build-system]`, so its dependencies are packed, but not its own code",
+                "`{}` is no package (without `[build-system]`, or with `package-mode = false`), so its dependencies are \
+                 packed, but not its own code",
                 selected.name
             )),
             _ => {}
