@@ -415,6 +415,11 @@ impl Search<'_> {
     }
 
     fn choose(&self, target: Target) -> Result<Chosen, SelectError> {
+        self.choose_among(&self.reached(target)?, target)
+    }
+
+    /// Which packages are needed, in order; the tags of the target do not matter to that.
+    fn reached(&self, target: Target) -> Result<Vec<PackageIndex>, SelectError> {
         let Self { lock, start, .. } = self;
         let patches = target_patches(lock, target.python);
         if patches.is_empty() {
@@ -439,11 +444,15 @@ impl Search<'_> {
             }
         }
         check_single_versions(lock, &reached, target.python)?;
+        Ok(reached.into_keys().collect())
+    }
 
+    fn choose_among(&self, reached: &[PackageIndex], target: Target) -> Result<Chosen, SelectError> {
+        let Self { lock, start, .. } = self;
         let tags = self.tags(target)?;
         let requested: BTreeSet<PackageIndex> = start.roots.iter().map(|root| root.package).collect();
-        let mut chosen = Chosen { reached: reached.keys().copied().collect(), packages: Vec::new(), unfit: Vec::new() };
-        for &index in reached.keys() {
+        let mut chosen = Chosen { reached: reached.to_vec(), packages: Vec::new(), unfit: Vec::new() };
+        for &index in reached {
             let package = &lock.packages[index.0];
             let distribution = choose_distribution(package, lock.wheel_order, &tags);
             if !matches!(&distribution, Some(distribution) if distribution.is_ready()) {
@@ -527,7 +536,12 @@ impl Search<'_> {
                     continue;
                 }
                 let other = Target { python: PythonRequest { version, patch: None, ..target.python }, ..target };
-                if self.choose(other).is_ok_and(|other| other.is_same(chosen)) {
+                // Tags are many: they are made only where the same packages are needed.
+                let same = self.reached(other).is_ok_and(|reached| {
+                    reached == chosen.reached
+                        && self.choose_among(&reached, other).is_ok_and(|other| other.is_same(chosen))
+                });
+                if same {
                     let mut patches = target_patches(self.lock, other.python);
                     patches.retain(|patch| is_supported(self.lock, other, *patch));
                     ranges.extend(patch_ranges(self.lock, version, &patches));
