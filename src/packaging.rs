@@ -448,9 +448,9 @@ pub fn pythons<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<(u8, 
     versions.into_iter().collect()
 }
 
-/// The systems that wheels are for, in words: `glibc 2.17 (x86_64, aarch64)`, `macOS`, `Windows`.
+/// The systems that wheels are for, in words: `glibc (aarch64, x86_64)`, `macOS`, `Windows`.
 pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<String> {
-    let mut lowest: BTreeMap<(&'static str, String), Libc> = BTreeMap::new();
+    let mut linux: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
     let mut others: BTreeSet<&'static str> = BTreeSet::new();
     for tag in wheels.flat_map(WheelFilename::platform_tags) {
         match (libc_of(tag), tag) {
@@ -460,9 +460,8 @@ pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<Strin
                     LibcFamily::Musl => "musl",
                 };
                 let text = tag.to_string();
-                let arch = KNOWN_ARCHES.iter().find(|arch| text.ends_with(**arch)).copied().unwrap_or("other machines");
-                let known = lowest.entry((family, arch.to_owned())).or_insert(libc);
-                *known = libc.min(*known);
+                let arch = KNOWN_ARCHES.into_iter().find(|arch| text.ends_with(arch)).unwrap_or("other machines");
+                linux.entry(family).or_default().insert(arch);
             }
             (None, PlatformTag::Win32 | PlatformTag::WinAmd64 | PlatformTag::WinArm64 | PlatformTag::WinIa64) => {
                 others.insert("Windows");
@@ -472,8 +471,10 @@ pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<Strin
             }
         }
     }
-    let linux = lowest.into_iter().map(|((_, arch), libc)| format!("{libc} ({arch})"));
-    linux.chain(others.into_iter().map(str::to_owned)).collect()
+    let with_arches = |(family, arches): (&str, BTreeSet<&str>)| {
+        format!("{family} ({})", arches.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    linux.into_iter().map(with_arches).chain(others.into_iter().map(str::to_owned)).collect()
 }
 
 /// The ends of platform tags for Linux.

@@ -93,7 +93,7 @@ fn other_c_libraries_and_machines_are_named() {
     let tags = ["cp311-cp311-manylinux2014_x86_64", "cp311-cp311-manylinux_2_28_aarch64"];
     let sandbox = Sandbox::new(&lone(&["a"]).package(wheels("a", &tags)));
     let musl = plan(&sandbox, &["--platform", "x86_64-musllinux_1_2"]).fails_with(4);
-    musl.says(&["a 1.0  has wheels for glibc 2.28 (aarch64), glibc 2.17 (x86_64) only"]);
+    musl.says(&["a 1.0  has wheels for glibc (aarch64, x86_64) only"]);
     let arm = plan(&sandbox, &["--platform", "aarch64-manylinux2014"]).fails_with(4);
     assert_eq!(follow(&sandbox, &arm, &[]), "--platform aarch64-manylinux_2_28");
 }
