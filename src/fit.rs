@@ -20,6 +20,9 @@ use crate::target::{PythonRequest, Target};
 /// Minor versions of Python 3 that are considered at all.
 pub const PYTHON_3_MINORS: std::ops::RangeInclusive<u8> = 7..=30;
 
+/// The first minor version of Python 3 that has a free-threaded build.
+const FIRST_FREE_THREADED: u8 = 13;
+
 /// Newer than every C library that there will be for a while: it accepts the wheels for all of them.
 const NEWEST_LIBC_MINOR: u16 = 99;
 
@@ -89,7 +92,8 @@ impl Change {
     /// From one target to another; `None` if they are the same.
     pub fn between(from: Target, to: Target) -> Option<Self> {
         let platform = Some(to.platform).filter(|platform| *platform != from.platform);
-        let python = Some(to.python).filter(|python| python.version != from.python.version);
+        let same = to.python.version == from.python.version && to.python.free_threaded == from.python.free_threaded;
+        let python = Some(to.python).filter(|_| !same);
         (platform.is_some() || python.is_some()).then_some(Self { platform, python })
     }
 }
@@ -113,12 +117,16 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// Other Python versions than the target's, the nearest first.
+/// Other Pythons than the target's, the nearest first. Nearer than any other version is the usual build of the same
+/// one, if a free-threaded build is asked for.
 pub fn other_pythons(target: Target) -> impl Iterator<Item = PythonRequest> {
     let PythonRequest { version: (major, wanted), free_threaded, .. } = target.python;
-    let mut minors: Vec<u8> = PYTHON_3_MINORS.filter(|minor| *minor != wanted).collect();
+    let mut minors: Vec<u8> = PYTHON_3_MINORS.filter(|minor| *minor != wanted || free_threaded).collect();
     minors.sort_by_key(|minor| minor.abs_diff(wanted));
-    minors.into_iter().map(move |minor| PythonRequest { version: (major, minor), patch: None, free_threaded })
+    minors.into_iter().map(move |minor| {
+        let free_threaded = free_threaded && minor != wanted && minor >= FIRST_FREE_THREADED;
+        PythonRequest { version: (major, minor), patch: None, free_threaded }
+    })
 }
 
 /// The same target with a C library that is newer than any.
@@ -175,7 +183,10 @@ pub fn diagnose(
         summary: if package.wheels_are_forbidden {
             "its wheels are not to be used (`no-binary` in `[tool.uv]`)".to_owned()
         } else {
-            summary(axis, &nearest, target, newer_libc)
+            // A wheel that fails on two axes is counted for the first.
+            let nowhere =
+                if axis == Some(Axis::Python) && change.is_none() { ", and none for this platform" } else { "" };
+            summary(axis, &nearest, target, newer_libc) + nowhere
         },
         remedy,
         sdist: package.sdist.as_ref().map(|sdist| sdist.file.clone()),
@@ -207,7 +218,9 @@ fn summary(axis: Option<Axis>, nearest: &[&Wheel], target: Target, newer_libc: O
             let tags = offered(nearest, Axis::Platform, target);
             format!("needs {} or newer: {}", platform.libc, tags.join(", "))
         }
-        (Some(Axis::Platform), None) => format!("has wheels for {} only", systems(names()).join(", ")),
+        (Some(Axis::Platform), None) => {
+            format!("has wheels of Python {} for {} only", target.python, systems(names()).join(", "))
+        }
         (Some(Axis::Abi), _) => {
             format!("has wheels for the ABIs {} only", offered(nearest, Axis::Abi, target).join(", "))
         }
@@ -289,8 +302,9 @@ impl Misfits {
             return vec![format!("`{change}` fits {all} as locked; no package needs another release{runs_on}")];
         }
         let mut hints = self.partial_changes();
-        hints.extend(self.sources_hint(host));
-        let hopeless = self.names(|problem| problem.remedy == Remedy::Nothing);
+        hints.extend(self.sources_hints(host));
+        let hopeless: Vec<&Problem> =
+            self.problems.iter().filter(|problem| problem.remedy == Remedy::Nothing).collect();
         if !hopeless.is_empty() {
             let arch = self.target.platform.arch.name();
             let library = match self.target.platform.libc.family {
@@ -298,17 +312,13 @@ impl Misfits {
                 LibcFamily::Musl => "musl",
             };
             hints.push(format!(
-                "{} {} nothing for {library} on {arch}, neither wheel nor source: lock another version, or leave it \
-                 out for Linux with a marker",
-                hopeless.join(", "),
+                "{} {} nothing for {library} on {arch} in any Python that the lock allows, neither wheel nor source: \
+                 lock another version, or leave it out for Linux with a marker",
+                shortened(&hopeless),
                 if hopeless.len() == 1 { "has" } else { "have" },
             ));
         }
         hints
-    }
-
-    fn names(&self, applies: impl Fn(&Problem) -> bool) -> Vec<String> {
-        self.problems.iter().filter(|problem| applies(problem)).map(|problem| format!("`{}`", problem.name)).collect()
     }
 
     /// Changes that help some of the packages. Platforms differ in the C library's version alone, so the highest
@@ -322,54 +332,85 @@ impl Misfits {
         let highest = self.problems.iter().filter_map(|problem| only_platform(problem)?.platform).max();
         let mut hints = Vec::new();
         if let Some(platform) = highest {
-            let helped = self.names(|problem| only_platform(problem).is_some());
-            hints.push(format!("`--platform {platform}` fits {} as locked{}", helped.join(", "), meaning(platform)));
+            let helped: Vec<&Problem> =
+                self.problems.iter().filter(|problem| only_platform(problem).is_some()).collect();
+            hints.push(format!("`--platform {platform}` fits {} as locked{}", shortened(&helped), meaning(platform)));
         }
-        let mut by_change: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_change: BTreeMap<String, Vec<&Problem>> = BTreeMap::new();
         for problem in &self.problems {
             if let Some(change) = change(problem).filter(|change| change.python.is_some()) {
-                by_change.entry(change.to_string()).or_default().push(format!("`{}`", problem.name));
+                by_change.entry(change.to_string()).or_default().push(problem);
             }
         }
-        hints.extend(by_change.into_iter().map(|(change, helped)| format!("`{change}` fits {}", helped.join(", "))));
+        hints.extend(by_change.into_iter().map(|(change, helped)| format!("`{change}` fits {}", shortened(&helped))));
         hints
     }
 
-    /// Whether what comes as source can be built on this machine.
-    fn sources_hint(&self, host: &Host) -> Option<String> {
-        let sources: Vec<&Problem> = self.problems.iter().filter(|problem| problem.remedy == Remedy::Build).collect();
-        let first = sources.first()?;
-        let names: Vec<String> = sources.iter().map(|problem| format!("`{}`", problem.name)).collect();
-        let names = names.join(", ");
-        let verdict = self.can_build(host);
-        let version = first.version.as_ref().map_or_else(String::new, |version| format!("=={version}"));
-        let command = format!("pip wheel --no-deps {}{version}", first.name);
-        let (which, is) = if sources.len() == 1 { ("its source", "is") } else { ("their sources", "are") };
-        Some(format!(
-            "{names}: {which} {is} not built, as only wheels are packed; {verdict}: `{command}`, then lock the wheel \
-             by its path or from an index of your own"
-        ))
+    /// Whether what comes as source can be built on this machine: a line for packages that may be pure Python, and
+    /// one for those that have wheels with compiled code for other targets.
+    fn sources_hints(&self, host: &Host) -> Vec<String> {
+        let sources = self.problems.iter().filter(|problem| problem.remedy == Remedy::Build);
+        let (compiled, perhaps_pure): (Vec<&Problem>, Vec<&Problem>) =
+            sources.partition(|problem| problem.axis.is_some());
+        let mut hints = Vec::new();
+        let obstacle = self.obstacle(host);
+        let (major, minor) = self.target.python.version;
+        let then = "then lock the wheel by its path, or from an index of your own";
+        if let Some(first) = perhaps_pure.first() {
+            let version = first.version.as_ref().map_or_else(String::new, |version| format!("=={version}"));
+            let command = format!("python{major}.{minor} -m pip wheel --no-deps {}{version}", first.name);
+            let verdict = match &obstacle {
+                None => "this machine can".to_owned(),
+                Some(obstacle) => format!("this machine can if it is pure Python, else not: {obstacle}"),
+            };
+            hints.push(format!(
+                "only wheels are packed, so build one of {} ({verdict}): `{command}`, {then}",
+                shortened(&perhaps_pure)
+            ));
+        }
+        if !compiled.is_empty() {
+            let verdict = match obstacle {
+                None => "this machine can build wheels of".to_owned(),
+                Some(obstacle) => format!("this machine cannot build wheels of ({obstacle})"),
+            };
+            hints.push(format!(
+                "{verdict} {}, which have compiled code; build them for the target, {then}",
+                shortened(&compiled)
+            ));
+        }
+        hints
     }
 
-    fn can_build(&self, host: &Host) -> String {
+    /// What keeps this machine from compiling for the target.
+    fn obstacle(&self, host: &Host) -> Option<String> {
         let Target { platform: wanted, python } = self.target;
-        let (_, minor) = python.version;
-        let Some(here) = host.platform else {
-            return "this machine can build a wheel of pure Python only, as it is no Linux".to_owned();
-        };
-        let described = format!("{} with {}", here.arch.name(), here.libc);
+        let (major, minor) = python.version;
+        let Some(here) = host.platform else { return Some("it is no Linux".to_owned()) };
         if here.arch != wanted.arch || here.libc.family != wanted.libc.family {
-            return format!("this machine ({described}) can build a wheel of pure Python only");
-        }
-        if !host.python_minors.contains(&minor) {
-            return format!(
-                "with Python 3.{minor}, which is not on `PATH`, this machine ({described}) could build one"
-            );
+            return Some(format!("it is {} with {}", here.arch.name(), here.libc));
         }
         if here.libc.minor > wanted.libc.minor {
-            return format!("this machine has newer {}, so it can build a wheel of pure Python only", here.libc);
+            return Some(format!("it has {}, which is newer than the target's {}", here.libc, wanted.libc));
         }
-        format!("this machine ({described}, Python 3.{minor}) can build one")
+        if python.free_threaded {
+            return Some(format!("it takes a free-threaded Python {major}.{minor}"));
+        }
+        (!host.python_minors.contains(&minor)).then(|| format!("Python {major}.{minor} is not on `PATH`"))
+    }
+}
+
+/// How many packages a hint names.
+const MOST_NAMED: usize = 5;
+
+fn shortened(problems: &[&Problem]) -> String {
+    let mut names: Vec<String> =
+        problems.iter().take(MOST_NAMED).map(|problem| format!("`{}`", problem.name)).collect();
+    if problems.len() > MOST_NAMED {
+        names.push(format!("{} more", problems.len() - MOST_NAMED));
+    }
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
     }
 }
 

@@ -296,6 +296,16 @@ impl Network {
 
     /// How a URL is asked for, which may have credentials in it; `index` is the URL of the index that it belongs to.
     pub fn request(&self, url: Url, index: Option<&Url>) -> Request {
+        let mirrored = |url: &Url| self.mirrors.place_of(url);
+        self.request_by(url, index, mirrored)
+    }
+
+    fn request_by<'a>(
+        &'a self,
+        url: Url,
+        index: Option<&Url>,
+        mirrored: impl Fn(&Url) -> Option<(Place, Option<&'a Credentials>)>,
+    ) -> Request {
         let (url, own) = take_credentials(url);
         let of_file = |path, is_mirrored| Request {
             place: Place::File(path),
@@ -307,7 +317,7 @@ impl Network {
         if let Some(path) = (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten() {
             return of_file(path, false);
         }
-        match self.mirrors.place_of(&url) {
+        match mirrored(&url) {
             None => Request {
                 server: Server::of(&url),
                 is_mirrored: false,
@@ -378,7 +388,9 @@ impl Network {
         let printable = || crate::credentials::without_credentials(location).chars().take(200).collect();
         let target = from.join(location.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let target = target.ok_or_else(|| NetworkError::BadRedirect(printable()))?;
-        let mut next = self.request(target.clone(), index);
+        // A mirror may redirect within itself: that is not rewritten a second time.
+        let mirrored = |url: &Url| self.mirrors.place_of(url).filter(|_| !self.mirrors.have(url));
+        let mut next = self.request_by(target.clone(), index, mirrored);
         if from.scheme() == "https" && target.scheme() == "http" && !next.is_mirrored {
             return Err(NetworkError::Downgrade(host(&target)));
         }

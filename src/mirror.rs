@@ -118,13 +118,18 @@ impl Mirrors {
     pub fn place_of(&self, url: &Url) -> Option<(Place, Option<&Credentials>)> {
         self.mirrors.iter().find_map(|mirror| Some((mirror.place_of(url)?, mirror.credentials.as_ref())))
     }
+
+    /// Whether a URL is on a mirror already, where a redirect may lead.
+    pub fn have(&self, url: &Url) -> bool {
+        self.mirrors.iter().any(|mirror| rest_below(url, &mirror.to).is_some())
+    }
 }
 
 impl Mirror {
     fn parse(text: &str, origin: MirrorOrigin) -> Result<Self, MirrorError> {
         // A URL may have an equals sign in it; what follows the right one has a scheme.
         let split = text.match_indices('=').find(|(position, _)| {
-            ["http://", "https://", "file:///"].iter().any(|scheme| text[position + 1..].starts_with(scheme))
+            ["http://", "https://", "file://"].iter().any(|scheme| text[position + 1..].starts_with(scheme))
         });
         match split {
             Some((position, _)) => Self::new(&text[..position], &text[position + 1..], origin),
@@ -158,13 +163,7 @@ impl Mirror {
     }
 
     fn place_of(&self, url: &Url) -> Option<Place> {
-        if url.origin() != self.from.origin() {
-            return None;
-        }
-        let rest = url.path().strip_prefix(self.from.path().trim_end_matches('/'))?;
-        if !rest.is_empty() && !rest.starts_with('/') {
-            return None;
-        }
+        let rest = rest_below(url, &self.from)?;
         let mut target = self.to.clone();
         target.set_path(&format!("{}{rest}", self.to.path().trim_end_matches('/')));
         if self.to.scheme() == "file" {
@@ -178,6 +177,15 @@ impl Mirror {
         target.set_query(url.query());
         Some(Place::Http(target))
     }
+}
+
+/// The end of a URL's path, if it is below another one.
+fn rest_below<'a>(url: &'a Url, prefix: &Url) -> Option<&'a str> {
+    if url.origin() != prefix.origin() {
+        return None;
+    }
+    let rest = url.path().strip_prefix(prefix.path().trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
 /// What may be printed of text that should be a URL: a password in it may be anywhere before an `@`.

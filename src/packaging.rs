@@ -20,6 +20,7 @@ use uv_platform_tags::{
     AbiTag, Arch as TagArch, IncompatibleTag, LanguageTag, Os, Platform as TagPlatform, PlatformTag, TagCompatibility,
     TagPriority, TagsOptions,
 };
+use version_ranges::Ranges;
 
 use crate::platform::{Arch, Platform};
 
@@ -120,6 +121,12 @@ impl std::fmt::Display for VersionRange {
         let texts: Vec<String> = self.alternatives.iter().map(ToString::to_string).collect();
         f.write_str(&texts.join(" || "))
     }
+}
+
+/// Whether every version that satisfies some comparisons satisfies others too.
+pub fn is_narrower(versions: &VersionSpecifiers, than: &VersionSpecifiers) -> bool {
+    let ranges = |specifiers: &VersionSpecifiers| Ranges::<Version>::from(specifiers.clone());
+    ranges(versions).subset_of(&ranges(than))
 }
 
 /// A version of the same release in another epoch.
@@ -452,6 +459,10 @@ pub fn pythons<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<(u8, 
 pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<String> {
     let mut linux: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
     let mut others: BTreeSet<&'static str> = BTreeSet::new();
+    let arch = |tag: &PlatformTag| {
+        let text = tag.to_string();
+        KNOWN_ARCHES.into_iter().find(|arch| text.ends_with(arch)).unwrap_or("other machines")
+    };
     for tag in wheels.flat_map(WheelFilename::platform_tags) {
         match (libc_of(tag), tag) {
             (Some(libc), _) => {
@@ -459,12 +470,13 @@ pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<Strin
                     LibcFamily::Glibc => "glibc",
                     LibcFamily::Musl => "musl",
                 };
-                let text = tag.to_string();
-                let arch = KNOWN_ARCHES.into_iter().find(|arch| text.ends_with(arch)).unwrap_or("other machines");
-                linux.entry(family).or_default().insert(arch);
+                linux.entry(family).or_default().insert(arch(tag));
             }
             (None, PlatformTag::Win32 | PlatformTag::WinAmd64 | PlatformTag::WinArm64 | PlatformTag::WinIa64) => {
                 others.insert("Windows");
+            }
+            (None, PlatformTag::Linux { .. }) => {
+                linux.entry("Linux").or_default().insert(arch(tag));
             }
             (None, tag) => {
                 others.insert(tag.pretty().unwrap_or("other systems"));
@@ -618,6 +630,17 @@ impl ComparableMarker {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0.and(other.0))
+    }
+
+    /// Holds where one of them does.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
+    /// Whether it holds only where the other one does.
+    pub fn implies(self, other: Self) -> bool {
+        self.and(other.negate()).is_false()
     }
 
     /// Holds where this one does not.

@@ -616,7 +616,8 @@ fn check_single_versions(
         let _ =
             write!(versions, "{separator}{version} ({}, from Python {major}.{minor}.{first})", package.source.kind());
     }
-    let disjoint = entries[0].1.iter().all(|patch| !entries[1].1.contains(patch));
+    let all: Vec<u32> = entries.iter().flat_map(|(_, patches)| patches.iter().copied()).collect();
+    let disjoint = all.len() == all.iter().collect::<BTreeSet<_>>().len();
     let exact_python_decides = (disjoint && python.patch.is_none()).then(|| PythonRequest {
         patch: entries.iter().filter_map(|(_, patches)| patches.last().copied()).max(),
         ..python

@@ -7,7 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use url::Url;
 
 use crate::lock::recorded::RequirementRecord;
-use crate::packaging::{Asked, ComparableMarker, Declaration, ExtraName, PackageName, PythonBounds, VersionSpecifiers};
+use crate::packaging::{
+    Asked, ComparableMarker, Declaration, ExtraName, PackageName, PythonBounds, VersionSpecifiers, is_narrower,
+};
 
 /// A requirement with everything that uv compares.
 #[derive(Debug, Clone)]
@@ -84,6 +86,43 @@ impl Requirement {
         self.marker.extra()
     }
 
+    /// The same requirements with as few as will do: those that differ in their markers alone become one, and those
+    /// that follow from another are left out.
+    pub(super) fn condensed(all: Vec<Self>) -> Vec<Self> {
+        let mut merged: Vec<Self> = Vec::new();
+        for new in all {
+            let same = |old: &&mut Self| {
+                old.name == new.name
+                    && old.extras == new.extras
+                    && old.place.is_known()
+                    && old.place.may_equal(&new.place)
+            };
+            match merged.iter_mut().find(same) {
+                Some(old) if new.place.is_known() => old.marker = old.marker.or(new.marker),
+                _ => merged.push(new),
+            }
+        }
+        let follows = |one: &Self, other: &Self| {
+            one.name == other.name
+                && one.extras.is_subset(&other.extras)
+                && one.place.is_known()
+                && other.place.is_known()
+                && other.place.is_within(&one.place)
+                && one.marker.implies(other.marker)
+        };
+        let kept: Vec<bool> = (0..merged.len())
+            .map(|index| {
+                let others = (0..merged.len()).filter(|other| *other != index);
+                // Of two that follow from each other, the first stays.
+                !others.into_iter().any(|other| {
+                    follows(&merged[index], &merged[other])
+                        && (other < index || !follows(&merged[other], &merged[index]))
+                })
+            })
+            .collect();
+        merged.into_iter().zip(kept).filter_map(|(requirement, kept)| kept.then_some(requirement)).collect()
+    }
+
     /// Whether the two are the same, or could be.
     pub(super) fn may_equal(&self, other: &Self) -> bool {
         self.name == other.name
@@ -140,6 +179,10 @@ impl Requirement {
 }
 
 impl Place {
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
     /// A path relative to a directory.
     pub(super) fn path(base: &Path, path: &str) -> Self {
         // URLs and variables.
@@ -216,7 +259,18 @@ impl Place {
     }
 
     fn may_equal(&self, other: &Self) -> bool {
-        matches!(self, Self::Unknown) || matches!(other, Self::Unknown) || self == other
+        self.is_within(other) && other.is_within(self)
+    }
+
+    /// Whether what the other one allows includes what this one does, or could.
+    fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => true,
+            (Self::Index { versions, index }, Self::Index { versions: others, index: other }) => {
+                index == other && is_narrower(versions, others)
+            }
+            _ => self == other,
+        }
     }
 }
 

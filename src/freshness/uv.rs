@@ -433,7 +433,7 @@ impl<'a> Comparison<'a> {
     fn declared_groups(&self, manifest: &Manifest) -> BTreeMap<GroupName, Option<Declared>> {
         let mut groups: BTreeMap<GroupName, Option<Declared>> = BTreeMap::new();
         for group in manifest.dependency_groups.keys() {
-            let requirements = group_requirements(manifest, group, &mut Vec::new());
+            let requirements = group_requirements(manifest, group, &mut BTreeMap::new());
             groups.insert(
                 group.clone(),
                 requirements.and_then(|requirements| self.lowered(requirements, None, Some(group), manifest)),
@@ -460,6 +460,7 @@ impl<'a> Comparison<'a> {
         for side in [&mut now, &mut then] {
             side.retain(|requirement| !unsure.contains(&requirement.name) && !requirement.marker.is_false());
         }
+        let (now, then) = (Requirement::condensed(now), Requirement::condensed(then));
         let added: Vec<&Requirement> = now.iter().filter(|new| !then.iter().any(|old| new.may_equal(old))).collect();
         let mut removed: Vec<&Requirement> =
             then.iter().filter(|old| !now.iter().any(|new| new.may_equal(old))).collect();
@@ -598,24 +599,31 @@ fn source_directory(package: &Package) -> Option<&Path> {
 }
 
 /// The requirements of a group with those of the groups that it includes, before sources are applied.
+///
+/// `visited` are the groups that were met before, with whether all of each was seen; the rest of them is a circle.
 fn group_requirements(
     manifest: &Manifest,
     group: &GroupName,
-    parents: &mut Vec<GroupName>,
+    visited: &mut BTreeMap<GroupName, bool>,
 ) -> Option<Vec<Requirement>> {
-    if parents.contains(group) {
-        return None;
+    match visited.insert(group.clone(), false) {
+        None => {}
+        Some(false) => return None,
+        // Included again it adds nothing, unless it is for other Pythons then.
+        Some(true) => {
+            visited.insert(group.clone(), true);
+            return manifest.uv().dependency_groups.is_empty().then(Vec::new);
+        }
     }
-    parents.push(group.clone());
     let mut requirements = Vec::new();
     for entry in manifest.dependency_groups.get(group)? {
         match entry {
             GroupEntry::Requirement(text) => requirements.push(Requirement::declared(text)?),
-            GroupEntry::Include { group } => requirements.extend(group_requirements(manifest, group, parents)?),
+            GroupEntry::Include { group } => requirements.extend(group_requirements(manifest, group, visited)?),
             GroupEntry::Other(_) => return None,
         }
     }
-    parents.pop();
+    visited.insert(group.clone(), true);
     if let Some(pythons) = manifest.uv().dependency_groups.get(group).and_then(|table| table.requires_python.clone()) {
         let marker = ComparableMarker::of_python(pythons)?;
         for requirement in &mut requirements {

@@ -2,7 +2,7 @@
 //!
 //! Each format has a file with private wire types, turned into [`Lock`] by parsing, not validated later.
 //! Invariant: every edge of a [`Lock`] points at packages of that lock, every name is normalised, every
-//! wheel file name is parsed, and no two packages have the same name, version and source.
+//! wheel file name is parsed, and no two packages of a graph have the same name, version and source.
 
 mod constraint;
 mod poetry;
@@ -440,8 +440,8 @@ pub enum LockError {
     /// Neither name nor contents tell the format.
     #[error("lock `{0}` is in no known format")]
     UnknownFormat(PathBuf),
-    /// A lock that does not name its roots has no `pyproject.toml` that does.
-    #[error("lock `{0}` does not say what the project requires, and there is no `pyproject.toml` beside it")]
+    /// A lock that does not say what the project is has no `pyproject.toml` that does.
+    #[error("lock `{0}` does not say what the project is, and there is no `pyproject.toml` beside it")]
     NoManifest(PathBuf),
     /// It cannot be read.
     #[error("cannot read lock `{path}`")]
@@ -518,9 +518,7 @@ impl Diagnose for LockError {
             Self::UnknownFormat(_) => {
                 Some("it has to be a `uv.lock`, `poetry.lock` or `pylock.toml`, under whatever name".into())
             }
-            Self::NoManifest(_) => {
-                Some("keep it beside the `pyproject.toml` it was made from, or lock again with Poetry 2".into())
-            }
+            Self::NoManifest(_) => Some("keep it beside the `pyproject.toml` that it was made from".into()),
             Self::Version { .. } => {
                 Some("update `bundle`, or write the lock again with a version of its tool that is supported".into())
             }
@@ -560,6 +558,9 @@ impl LockFile {
         };
         let beside = || fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
         let pyproject = if kind == LockKind::Poetry { beside() } else { None };
+        if kind == LockKind::Poetry && pyproject.is_none() {
+            return Err(LockError::NoManifest(path));
+        }
         let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
@@ -597,7 +598,9 @@ pub fn find(project: &Path, configured: impl Fn(&Path) -> Option<PathBuf>) -> Re
     let shared = root.as_deref().filter(|root| *root != project);
     match (own, shared) {
         // uv does not look at a `uv.lock` of a member; nobody should have to guess which one counts.
-        (Some(own), Some(root)) if own.ends_with("uv.lock") && root.join("uv.lock").is_file() => {
+        (Some(own), Some(root))
+            if configured(project).is_none() && own.ends_with("uv.lock") && root.join("uv.lock").is_file() =>
+        {
             Err(LockError::Several(own, root.join("uv.lock")))
         }
         (Some(own), _) => Ok(own),

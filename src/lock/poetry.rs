@@ -24,6 +24,9 @@ use crate::packaging::{
 /// The index of packages that name no source.
 pub(super) const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 
+/// What Poetry calls it. A project that names it among its sources, with whatever priority, still means it by default.
+const DEFAULT_INDEX_NAME: &str = "pypi";
+
 /// The group of the project's own dependencies.
 const MAIN_GROUP: &str = "main";
 
@@ -255,11 +258,10 @@ impl Reader {
             Some(priority) => matches!(priority, "primary" | "default"),
             None => source.default || !source.secondary,
         };
-        let mut primary = pyproject.tool.poetry.source.iter().filter(is_primary);
-        let default_index = match primary.next() {
-            Some(source) if !source.name.eq_ignore_ascii_case("pypi") => source.url.clone(),
-            _ => None,
-        };
+        let sources = &pyproject.tool.poetry.source;
+        let names_default = sources.iter().any(|source| source.name.eq_ignore_ascii_case(DEFAULT_INDEX_NAME));
+        let primary = sources.iter().find(is_primary).filter(|_| !names_default);
+        let default_index = primary.and_then(|source| source.url.clone());
         Self {
             markers: Markers::default(),
             by_name: HashMap::new(),

@@ -79,12 +79,12 @@ fn packages_that_nothing_helps_are_told_from_those_that_something_helps() {
     );
     let refused = plan(&sandbox, &[]).fails_with(4);
     refused.says(&[
-        "mac 1.0     has wheels for Windows, macOS only",
+        "mac 1.0     has wheels of Python 3.11 for Windows, macOS only",
         "source 1.0  no wheels at all, only the source distribution `source-1.0.tar.gz`",
         "hint: `--platform x86_64-manylinux_2_28` fits `newer` as locked",
-        "hint: `source`: its source is not built",
-        "`pip wheel --no-deps source==1.0`",
-        "hint: `mac` has nothing for glibc on x86_64, neither wheel nor source",
+        "hint: only wheels are packed, so build one of `source` (",
+        "`python3.11 -m pip wheel --no-deps source==1.0`",
+        "hint: `mac` has nothing for glibc on x86_64 in any Python that the lock allows, neither wheel nor source",
     ]);
 }
 
@@ -93,7 +93,7 @@ fn other_c_libraries_and_machines_are_named() {
     let tags = ["cp311-cp311-manylinux2014_x86_64", "cp311-cp311-manylinux_2_28_aarch64"];
     let sandbox = Sandbox::new(&lone(&["a"]).package(wheels("a", &tags)));
     let musl = plan(&sandbox, &["--platform", "x86_64-musllinux_1_2"]).fails_with(4);
-    musl.says(&["a 1.0  has wheels for glibc (aarch64, x86_64) only"]);
+    musl.says(&["a 1.0  has wheels of Python 3.11 for glibc (aarch64, x86_64) only"]);
     let arm = plan(&sandbox, &["--platform", "aarch64-manylinux2014"]).fails_with(4);
     assert_eq!(follow(&sandbox, &arm, &[]), "--platform aarch64-manylinux_2_28");
 }
@@ -156,4 +156,31 @@ fn each_target_gets_its_best_wheel() {
         let package = packages.iter().find(|package| package["name"] == "a").expect("package");
         assert_eq!(package["filename"], format!("a-1.0-{expected}.whl"), "{platform} {python}");
     }
+}
+
+#[test]
+fn the_usual_build_is_advised_where_the_free_threaded_one_has_nothing() {
+    let sandbox = Sandbox::new(
+        &lone(&["a", "b"])
+            .package(wheels("a", &["cp313-cp313-manylinux_2_28_aarch64", "cp313-cp313t-manylinux2014_x86_64"]))
+            .package(wheels("b", &["cp313-cp313-manylinux_2_17_aarch64.manylinux2014_aarch64"])),
+    );
+    let refused = plan(&sandbox, &["--python", "3.13t", "--platform", "aarch64-manylinux2014"]).fails_with(4);
+    assert_eq!(follow(&sandbox, &refused, &[]), "--platform aarch64-manylinux_2_28 --python 3.13");
+}
+
+#[test]
+fn long_lists_are_cut_in_hints_and_compiled_code_is_told_from_source() {
+    let names = ["a", "b", "c", "d", "e", "f", "native"];
+    let sources = |project: Project, name: &&str| project.package(Package::unavailable(name, "1.0").sdist());
+    let project = names[..6]
+        .iter()
+        .fold(lone(&names), sources)
+        .package(Package::unavailable("native", "1.0").wheel("cp311-cp311-macosx_11_0_arm64").sdist());
+    let refused = plan(&Sandbox::new(&project), &["--platform", "aarch64-musllinux_1_2"]).fails_with(4);
+    refused.says(&[
+        "7 packages have no wheel",
+        "hint: only wheels are packed, so build one of `a`, `b`, `c`, `d`, `e` and 1 more (this machine can if it is pure",
+        "`native`, which have compiled code",
+    ]);
 }

@@ -184,6 +184,11 @@ fn a_lock_that_matches_is_used() {
 fn what_means_the_same_makes_no_difference() {
     assert_fresh("\"idna>=3.1\"", "\"IDNA >= 3.1.0\"");
     assert_fresh("\"idna>=3.1\"", "\"idna>=3.1; python_version >= '3.8'\"");
+    for same in ["idna>=3.1,>=3", "idna>3,>=3.1", "idna>=3.1,>=3.1"] {
+        assert_fresh("idna>=3.1", same);
+    }
+    assert_fresh("\"idna>=3.1\"", "\"idna>=3.1\", \"idna>=3\"");
+    assert_fresh("\"idna>=3.1\"", "\"idna>=3.1; sys_platform == 'linux'\", \"idna>=3.1; sys_platform != 'linux'\"");
     assert_fresh("python_version < '3.13'", "'3.13' > python_version");
     assert_fresh("\"1.0\"", "\"1.0.0\"");
     assert_fresh(">=3.10", ">=3.10,!=3.11.1");
@@ -219,6 +224,8 @@ fn requirements_that_changed_are_named() {
     let httpx = "project `app` requires `httpx>=0.28`, which the lock does not have";
     assert_stale("\"repo\",", "\"repo\", \"httpx>=0.28\",", &[httpx]);
     assert_stale("\"idna>=3.1\",", "", &["project `app` does not require `idna>=3.1`, which the lock has"]);
+    assert_stale("\"idna>=3.1\"", "\"idna>=3.1\", \"idna<9; sys_platform == 'linux'\"", &["requires `idna<9"]);
+    assert_stale("\"idna>=3.1\"", "\"idna>=3.1; sys_platform == 'linux'\"", &["requires `idna>=3.1 ; sys_platform"]);
     assert_stale("anyio[trio]", "anyio", &["requires `anyio>=4 ; python_full_version < '3.13'`", "`anyio[trio]>=4"]);
     assert_stale("python_version < '3.13'", "python_version < '3.12'", &["python_full_version < '3.12'"]);
     assert_stale(
@@ -391,6 +398,13 @@ fn a_member_with_a_lock_of_its_own_has_two() {
     std::fs::copy(sandbox.project().join("uv.lock"), sandbox.project().join("packages/api/uv.lock")).expect("copied");
     let finished = sandbox.bundle(&["plan"]).current_dir(sandbox.project().join("packages/api")).fails_with(3);
     finished.says(&["both `", "packages/api/uv.lock` and `", "project/uv.lock` lock the project", "--lock"]);
+    let manifest = std::fs::read_to_string(sandbox.project().join("packages/api/pyproject.toml")).expect("manifest");
+    for lock in ["uv.lock", "../../uv.lock"] {
+        write(&sandbox, "packages/api/pyproject.toml", &format!("{manifest}\n[tool.bundle]\nlock = \"{lock}\"\n"));
+        let plan = sandbox.bundle(&["plan", "--frozen", "--python", "3.11"]);
+        let finished = plan.current_dir(sandbox.project().join("packages/api")).finish();
+        assert!(!finished.stderr.contains("lock the project"), "{}", finished.stderr);
+    }
 }
 
 const PYLOCK: &str = r#"
@@ -477,12 +491,15 @@ python-versions = "*"
 "#;
 
 #[test]
-fn an_old_poetry_lock_needs_its_project() {
+fn a_poetry_lock_needs_its_project() {
     let sandbox = Sandbox::empty();
     write(&sandbox, "locks/poetry.lock", POETRY_OLD);
     let finished = sandbox.bundle(&["plan", "--lock", "locks/poetry.lock", "--python", "3.11"]).fails_with(3);
-    finished.says(&["locks/poetry.lock` does not say what the project requires", "no `pyproject.toml`", "hint: "]);
+    finished.says(&["locks/poetry.lock` does not say what the project is", "no `pyproject.toml`", "hint: "]);
+    // A newer one names what is needed, but not the project.
     write(&sandbox, "locks/poetry.lock", &POETRY_OLD.replace("\"2.0\"", "\"2.1\""));
+    sandbox.bundle(&["plan", "--lock", "locks/poetry.lock", "--python", "3.11"]).fails_with(3);
+    write(&sandbox, "locks/pyproject.toml", "[tool.poetry]\nname = \"old\"\nversion = \"1\"\n");
     sandbox.bundle(&["plan", "--lock", "locks/poetry.lock", "--python", "3.11"]).success();
 }
 
