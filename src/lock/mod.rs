@@ -15,38 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, ExitStatus, FileError, TomlError};
-use crate::workspace;
-use recorded::Recorded;
-
 use crate::packaging::{
     ExtraName, GroupName, Marker, PackageName, Version, VersionRange, VersionSpecifiers, Wanted, WheelFilename,
 };
-
-impl Lock {
-    /// Adds a project that the lock was made for but does not list, with its source tree, relative to the lock. To a
-    /// graph it adds nothing: that one lists its projects.
-    pub fn add_project(&mut self, name: PackageName, version: Option<Version>, path: PathBuf) {
-        let is_listed = self.packages.iter().any(|package| package.name == name);
-        if is_listed || matches!(self.shape, Shape::Graph(_)) {
-            return;
-        }
-        let project = PackageIndex(self.packages.len());
-        self.packages.push(Package {
-            conditions: vec![Condition { group: None, marker: Marker::TRUE }],
-            ..Package::new(name, version, Source::Directory(path))
-        });
-        self.members.push(project);
-        self.unlisted_project = Some(project);
-    }
-
-    /// Leaves out the wheels of packages that have to be built from source.
-    pub fn forbid_wheels(&mut self, names: &Wanted<PackageName>) {
-        for package in self.packages.iter_mut().filter(|package| names.includes(&package.name)) {
-            package.wheels_are_forbidden |= !package.wheels.is_empty();
-            package.wheels.clear();
-        }
-    }
-}
+use crate::workspace;
+use recorded::Recorded;
 
 /// Which tool's format a lock has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -75,7 +48,8 @@ impl LockKind {
     /// `lock-version`, and Poetry's has that in `[metadata]`.
     fn of_text(text: &str) -> Option<Self> {
         let mut table = "";
-        for line in text.lines() {
+        // Windows editors put a mark in front, which TOML allows.
+        for line in text.trim_start_matches('\u{feff}').lines() {
             if line.starts_with('[') {
                 table = line.trim_end();
             }
@@ -133,6 +107,32 @@ pub struct Lock {
     pub patch_releases: BTreeSet<(u8, u8, u32)>,
     /// What it was made from.
     pub recorded: Recorded,
+}
+
+impl Lock {
+    /// Adds a project that the lock was made for but does not list, with its source tree, relative to the lock. To a
+    /// graph it adds nothing: that one lists its projects.
+    pub fn add_project(&mut self, name: PackageName, version: Option<Version>, path: PathBuf) {
+        let is_listed = self.packages.iter().any(|package| package.name == name);
+        if is_listed || matches!(self.shape, Shape::Graph(_)) {
+            return;
+        }
+        let project = PackageIndex(self.packages.len());
+        self.packages.push(Package {
+            conditions: vec![Condition { group: None, marker: Marker::TRUE }],
+            ..Package::new(name, version, Source::Directory(path))
+        });
+        self.members.push(project);
+        self.unlisted_project = Some(project);
+    }
+
+    /// Leaves out the wheels of packages that have to be built from source.
+    pub fn forbid_wheels(&mut self, names: &Wanted<PackageName>) {
+        for package in self.packages.iter_mut().filter(|package| names.includes(&package.name)) {
+            package.wheels_are_forbidden |= !package.wheels.is_empty();
+            package.wheels.clear();
+        }
+    }
 }
 
 /// How the packages for a target are found.

@@ -607,3 +607,37 @@ impl FilesByName {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The index that packages without a source come from.
+    #[track_caller]
+    fn default_index(sources: &str) -> String {
+        let pyproject = format!("[tool.poetry]\nname = \"app\"\nversion = \"1\"\n{sources}");
+        let lock = "[[package]]\nname = \"thing\"\nversion = \"1\"\ngroups = [\"main\"]\nfiles = []\n\
+                    [metadata]\nlock-version = \"2.1\"\npython-versions = \"*\"\n";
+        let lock = parse(lock, Some(&pyproject), Path::new("poetry.lock")).expect("a lock");
+        match &lock.packages[0].source {
+            Source::Registry(index) => index.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_primary_source_is_the_default_unless_the_usual_one_is_named() {
+        let source = |name: &str, rest: &str| format!("[[tool.poetry.source]]\nname = \"{name}\"\n{rest}\n");
+        let corp = source("corp", "url = \"https://corp.test/simple\"\npriority = \"primary\"");
+        let extra = source("extra", "url = \"https://extra.test/simple\"\npriority = \"supplemental\"");
+        let usual = source("PyPI", "priority = \"explicit\"");
+        assert_eq!(default_index(""), DEFAULT_INDEX);
+        assert_eq!(default_index(&extra), DEFAULT_INDEX);
+        assert_eq!(default_index(&format!("{extra}{corp}")), "https://corp.test/simple");
+        assert_eq!(default_index(&format!("{corp}{usual}")), DEFAULT_INDEX);
+        let old = source("old", "url = \"https://old.test/simple\"\ndefault = true");
+        assert_eq!(default_index(&old), "https://old.test/simple");
+        let second = source("second", "url = \"https://second.test/simple\"\nsecondary = true");
+        assert_eq!(default_index(&second), DEFAULT_INDEX);
+    }
+}

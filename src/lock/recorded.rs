@@ -1,6 +1,7 @@
 //! What a lock says about the project that it was made from, kept as it is written there.
 //!
-//! Nothing of this decides what is packed; [`crate::freshness`] compares it with the project as it is now.
+//! [`crate::freshness`] compares it with the project as it is now; of what is packed it decides only the roots: the
+//! members, requirements and groups of a uv workspace.
 //! Invariant: what cannot be understood is kept as such, so that nobody takes it for absent.
 
 use std::collections::{BTreeMap, BTreeSet};

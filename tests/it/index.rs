@@ -803,6 +803,19 @@ fn pages_and_redirects_are_mirrored_too() {
 }
 
 #[test]
+fn a_mirror_may_redirect_within_itself() {
+    let server = Server::start();
+    let sandbox = closed_network(&server);
+    // A cache on the host that it caches: what is in it already is not rewritten again.
+    server.answer(&format!("/cache/files/{WHEEL}"), Answer::redirect(302, &format!("/cache/blob/{WHEEL}")));
+    server.answer(&format!("/cache/blob/{WHEEL}"), Answer::page("application/zip", thing().bytes));
+    let origin = format!("http://{}", server.host());
+    let mirrors = format!("https://files.test={origin}/cache/files,{origin}={origin}/cache");
+    sandbox.bundle(&["build", "app"]).env("BUNDLE_MIRROR", mirrors).success();
+    runs(&sandbox);
+}
+
+#[test]
 fn the_lock_decides_what_a_mirror_may_serve() {
     let server = Server::start();
     let sandbox = closed_network(&server);
