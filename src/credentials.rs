@@ -87,6 +87,10 @@ pub fn take_credentials(mut url: Url) -> (Url, Option<Credentials>) {
 /// A URL as it may be printed and written: without user name and password. Over SSH a user name is part of the
 /// address.
 pub fn without_credentials(url: &str) -> String {
+    // In what is no URL, a password may be anywhere before an `@`: with a `/` in it, say.
+    if let Some((_, rest)) = url.rsplit_once('@').filter(|_| Url::parse(url).is_err()) {
+        return format!("…@{rest}");
+    }
     // What stands between `//` and the last `@` before the path; a parser would also normalise the rest.
     let Some(start) = url.find("//").map(|position| position + 2) else { return url.to_owned() };
     let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |length| start + length);

@@ -224,6 +224,14 @@ impl Diagnose for FetchError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Network { source, server: Server::Mirror(_), .. }
+                if matches!(**source, NetworkError::Status(StatusCode::NOT_FOUND)) =>
+            {
+                Some("complete the mirror, or leave its `--mirror` out".into())
+            }
+            Self::NotOnIndex { server: Server::Mirror(_), .. } => {
+                Some("complete the mirror, or leave its `--mirror` out".into())
+            }
             Self::Network { source, .. } | Self::Page { source, .. } => Some(source.hint()),
             Self::LocalFile { .. } => Some("was it moved? the lock names it; lock the package again".into()),
             Self::MirrorFile { .. } => Some("complete the mirror, or leave its `--mirror` out".into()),
@@ -404,7 +412,7 @@ impl Job {
 
     /// The lock's URL is none.
     fn no_url(&self) -> FetchError {
-        let server = Server::Host("its server".to_owned());
+        let server = Server::Host("its server".into());
         self.failed(Failed::new(NetworkError::Url, &server), String::new())
     }
 

@@ -162,26 +162,28 @@ impl NetworkError {
 /// Who was asked, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Server {
-    /// A host, with its port if that is unusual, and what it is a mirror of, in words.
-    Host(String),
+    /// A host, with its port if that is unusual, in words.
+    Host(Box<str>),
+    /// A host and what it is a mirror of, in words.
+    Mirror(Box<str>),
     /// Nobody: a file was read.
     ThisMachine,
 }
 
 impl Server {
     fn of(url: &Url) -> Self {
-        Self::Host(format!("`{}`", host(url)))
+        Self::Host(format!("`{}`", host(url)).into())
     }
 
     fn mirror(url: &Url, original: &Url) -> Self {
-        Self::Host(format!("`{}` (mirror of `{}`)", host(url), host(original)))
+        Self::Mirror(format!("`{}` (mirror of `{}`)", host(url), host(original)).into())
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Host(words) => words,
+            Self::Host(words) | Self::Mirror(words) => words,
             Self::ThisMachine => "this machine",
         })
     }

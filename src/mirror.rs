@@ -134,14 +134,14 @@ impl Mirror {
         match split {
             Some((position, _)) => Self::new(&text[..position], &text[position + 1..], origin),
             None => {
-                let value = text.split('=').map(shown).collect::<Vec<_>>().join("=");
+                let value = text.split('=').map(without_credentials).collect::<Vec<_>>().join("=");
                 Err(MirrorError { origin, value, reason: "expected two URLs with `=` between them" })
             }
         }
     }
 
     fn new(from: &str, to: &str, origin: MirrorOrigin) -> Result<Self, MirrorError> {
-        let error = |value: &str, reason| MirrorError { origin, value: shown(value), reason };
+        let error = |value: &str, reason| MirrorError { origin, value: without_credentials(value), reason };
         let prefix = |text: &str| {
             let mut url =
                 Url::parse(text.trim()).ok().filter(|url| url.query().is_none() && url.fragment().is_none())?;
@@ -186,14 +186,6 @@ fn rest_below<'a>(url: &'a Url, prefix: &Url) -> Option<&'a str> {
     }
     let rest = url.path().strip_prefix(prefix.path().trim_end_matches('/'))?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-}
-
-/// What may be printed of text that should be a URL: a password in it may be anywhere before an `@`.
-fn shown(text: &str) -> String {
-    match text.rsplit_once('@') {
-        Some((_, rest)) if Url::parse(text).is_err() => format!("…@{rest}"),
-        _ => without_credentials(text),
-    }
 }
 
 #[cfg(test)]

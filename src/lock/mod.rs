@@ -372,7 +372,11 @@ impl std::str::FromStr for Hash {
             "sha256" => (HashAlgorithm::Sha256, 64),
             "sha384" => (HashAlgorithm::Sha384, 96),
             "sha512" => (HashAlgorithm::Sha512, 128),
-            _ => return Err(format!("hash algorithm `{name}` is not one of sha256, sha384, sha512")),
+            _ => {
+                return Err(format!(
+                    "hash algorithm `{name}` is not one of sha256, sha384, sha512, and proves nothing"
+                ));
+            }
         };
         if hex.len() != length || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(format!("hash `{text}` does not have {length} hexadecimal digits"));
@@ -510,11 +514,15 @@ impl Diagnose for LockError {
                 one.display(),
                 one.file_name().unwrap_or_default().display()
             )),
-            Self::NoSuchFile(_) => Some("`--lock` takes a path from the current directory".into()),
-            Self::Directory(directory) => {
-                let inside = locks_in(directory).into_iter().next().unwrap_or_else(|| directory.join("uv.lock"));
-                Some(format!("name the file, e.g. `--lock {}`", inside.display()))
-            }
+            Self::NoSuchFile(_) => Some(
+                "`--lock` and `BUNDLE_LOCK` take a path from the current directory, `lock` in `[tool.bundle]` one from \
+                 that file's"
+                    .into(),
+            ),
+            Self::Directory(directory) => Some(match locks_in(directory).first() {
+                Some(inside) => format!("name the file, e.g. `--lock {}`", inside.display()),
+                None => "name the lock file itself".to_owned(),
+            }),
             Self::UnknownFormat(_) => {
                 Some("it has to be a `uv.lock`, `poetry.lock` or `pylock.toml`, under whatever name".into())
             }

@@ -465,7 +465,7 @@ fn a_lock_that_is_none_is_refused() {
     let sandbox = workspace();
     let plan = |lock: &str| sandbox.bundle(&["plan", "--lock", lock]).fails_with(3);
     plan("absent.lock").says(&["absent.lock` does not exist", "hint: "]);
-    plan("packages").says(&["packages` is a directory", "hint: name the file"]);
+    plan("packages").says(&["packages` is a directory", "hint: name the lock file itself"]);
     plan(".").says(&["is a directory", "uv.lock"]);
     plan("pyproject.toml").says(&["pyproject.toml` is in no known format", "hint: ", "poetry.lock"]);
 }
