@@ -566,10 +566,10 @@ impl LockFile {
         };
         let beside = || fs_err::read_to_string(path.with_file_name("pyproject.toml")).ok();
         let pyproject = if kind == LockKind::Poetry { beside() } else { None };
+        let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         if kind == LockKind::Poetry && pyproject.is_none() {
             return Err(LockError::NoManifest(path));
         }
-        let lock = parse(kind, &text, pyproject.as_deref(), &path)?;
         Ok(Self { sha256: crate::digest::sha256_hex(text.as_bytes()), path, lock })
     }
 }
