@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::netrc::Netrc;
+use crate::project::{ConfiguredIndex, IndexTool};
 
 /// A user name and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,42 +103,19 @@ pub fn without_credentials(url: &str) -> String {
     }
 }
 
-/// The tool whose configuration gives an index its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexTool {
-    /// `[[tool.uv.index]]`.
-    Uv,
-    /// `[[tool.poetry.source]]`.
-    Poetry,
-}
-
-/// An index that a project configures.
-#[derive(Debug, Clone)]
-pub struct ConfiguredIndex {
-    /// Whose configuration it is.
-    pub tool: IndexTool,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its URL, which may have credentials in it.
-    pub url: String,
-}
-
-impl ConfiguredIndex {
-    /// What the names of its variables start with.
-    fn variables(&self) -> Option<String> {
-        let name = self.name.as_deref()?;
-        Some(match self.tool {
-            // <https://docs.astral.sh/uv/concepts/indexes/#providing-credentials-directly>
-            IndexTool::Uv => {
-                let upper = |character: char| {
-                    if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' }
-                };
-                format!("UV_INDEX_{}", name.chars().map(upper).collect::<String>())
-            }
-            // <https://python-poetry.org/docs/repositories/#configuring-credentials>
-            IndexTool::Poetry => format!("POETRY_HTTP_BASIC_{}", name.to_uppercase().replace(['.', '-'], "_")),
-        })
-    }
+/// What the names of an index's variables start with.
+fn variables(index: &ConfiguredIndex) -> Option<String> {
+    let name = index.name.as_deref()?;
+    Some(match index.tool {
+        // <https://docs.astral.sh/uv/concepts/indexes/#providing-credentials-directly>
+        IndexTool::Uv => {
+            let upper =
+                |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' };
+            format!("UV_INDEX_{}", name.chars().map(upper).collect::<String>())
+        }
+        // <https://python-poetry.org/docs/repositories/#configuring-credentials>
+        IndexTool::Poetry => format!("POETRY_HTTP_BASIC_{}", name.to_uppercase().replace(['.', '-'], "_")),
+    })
 }
 
 /// All credentials there are, by server.
@@ -181,7 +159,7 @@ impl CredentialStore {
         let of_environment = indexes_of_environment(variable);
         let indexes = indexes.iter().chain(&of_environment).filter_map(|index| {
             let (url, in_url) = take_credentials(Url::parse(&index.url).ok()?);
-            let variables = index.variables();
+            let variables = variables(index);
             let in_variables = variables.as_deref().and_then(|start| from_variables(start, variable));
             let in_auth = || {
                 let name = index.name.as_deref().filter(|_| index.tool == IndexTool::Poetry)?;
@@ -383,8 +361,8 @@ mod tests {
 
     #[test]
     fn names_become_variables_as_their_tools_do_it() {
-        assert_eq!(uv("my.in-dex 2", "").variables().as_deref(), Some("UV_INDEX_MY_IN_DEX_2"));
-        assert_eq!(poetry("my.in-dex_2", "").variables().as_deref(), Some("POETRY_HTTP_BASIC_MY_IN_DEX_2"));
+        assert_eq!(variables(&uv("my.in-dex 2", "")).as_deref(), Some("UV_INDEX_MY_IN_DEX_2"));
+        assert_eq!(variables(&poetry("my.in-dex_2", "")).as_deref(), Some("POETRY_HTTP_BASIC_MY_IN_DEX_2"));
         let dotted = store(&[poetry("a.b", "https://host.test/simple")], &[]);
         assert_eq!(found(&dotted, "https://host.test/simple/"), "dotted:");
     }

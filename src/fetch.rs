@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::cache::{Cache, CacheError};
-use crate::credentials::{ConfiguredIndex, CredentialStore, without_credentials};
+use crate::credentials::{CredentialStore, without_credentials};
 use crate::digest::{hex, sha256_hex};
 use crate::error::{Diagnose, ExitStatus, FileError};
 use crate::http::{self, ClientError, Failed, Network, NetworkError, Reply, Request, Retries, Server};
@@ -25,6 +25,7 @@ use crate::index::{IndexFile, Match, PageError, find_file};
 use crate::lock::{Hash, HashAlgorithm, Location, Wheel};
 use crate::mirror::Mirrors;
 use crate::pages::{NoPage, Page, Pages, WantedFiles};
+use crate::project::ConfiguredIndex;
 use crate::ui::Ui;
 use crate::wheel::{WheelError, WheelFile};
 

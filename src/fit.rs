@@ -307,10 +307,7 @@ impl Misfits {
             self.problems.iter().filter(|problem| problem.remedy == Remedy::Nothing).collect();
         if !hopeless.is_empty() {
             let arch = self.target.platform.arch.name();
-            let library = match self.target.platform.libc.family {
-                LibcFamily::Glibc => "glibc",
-                LibcFamily::Musl => "musl",
-            };
+            let library = platform::library_name(self.target.platform.libc.family);
             hints.push(format!(
                 "{} {} nothing for {library} on {arch} in any Python that the lock allows, neither wheel nor source: \
                  lock another version, or leave it out for Linux with a marker",

@@ -22,7 +22,7 @@ use uv_platform_tags::{
 };
 use version_ranges::Ranges;
 
-use crate::platform::{Arch, Platform};
+use crate::platform::{Arch, Platform, library_name};
 
 /// Extras or groups that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +127,11 @@ impl std::fmt::Display for VersionRange {
 pub fn is_narrower(versions: &VersionSpecifiers, than: &VersionSpecifiers) -> bool {
     let ranges = |specifiers: &VersionSpecifiers| Ranges::<Version>::from(specifiers.clone());
     ranges(versions).subset_of(&ranges(than))
+}
+
+/// The group that tools install by default, and that was there before groups had names.
+pub fn dev_group() -> GroupName {
+    "dev".parse().expect("`dev` is a valid group name")
 }
 
 /// A version of the same release in another epoch.
@@ -466,11 +471,7 @@ pub fn systems<'a>(wheels: impl Iterator<Item = &'a WheelFilename>) -> Vec<Strin
     for tag in wheels.flat_map(WheelFilename::platform_tags) {
         match (libc_of(tag), tag) {
             (Some(libc), _) => {
-                let family = match libc.family {
-                    LibcFamily::Glibc => "glibc",
-                    LibcFamily::Musl => "musl",
-                };
-                linux.entry(family).or_default().insert(arch(tag));
+                linux.entry(library_name(libc.family)).or_default().insert(arch(tag));
             }
             (None, PlatformTag::Win32 | PlatformTag::WinAmd64 | PlatformTag::WinArm64 | PlatformTag::WinIa64) => {
                 others.insert("Windows");

@@ -1,7 +1,8 @@
 //! Pages of indexes: fetched once a build for each package, and kept in the cache by the rules of HTTP.
 //!
 //! Invariants: what is kept has no credentials in it; a page that was got with credentials is not used without
-//! asking the server whether whoever asks now may have it, or offline without credentials at hand; a kept page that is damaged counts as absent.
+//! asking the server whether whoever asks now may have it, or offline without credentials at hand; a kept page that
+//! is damaged counts as absent.
 //!
 //! Only the few rules of <https://www.rfc-editor.org/rfc/rfc9111> are needed that one client with one kind of request
 //! meets; a library for all of them is larger than this file.

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::credentials::without_credentials;
 use crate::fit::Problem;
-use crate::lock::{LockFile, LockKind};
-use crate::select::{Distribution, Selected, Selection, printable_location};
+use crate::lock::{Location, LockFile, LockKind};
+use crate::select::{Distribution, Selected, Selection};
 use crate::ui::counted;
 
 const SCHEMA: u32 = 1;
@@ -183,6 +183,15 @@ pub fn table(selection: &Selection) -> String {
     let wheels = selection.packages.iter().filter(|selected| matches!(selected.distribution, Distribution::Wheel(..)));
     let _ = writeln!(text, "{}, {} of them from wheels", counted(rows.len(), "package"), wheels.count());
     text
+}
+
+/// Where the bytes of a wheel or source distribution are; unknown until an index is asked.
+fn printable_location(location: &Location) -> Option<String> {
+    match location {
+        Location::Url(url) => Some(without_credentials(url)),
+        Location::Path(path) => Some(path.display().to_string()),
+        Location::Index(_) => None,
+    }
 }
 
 /// A size for people, in decimal units.

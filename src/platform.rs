@@ -35,6 +35,14 @@ impl Arch {
     }
 }
 
+/// The name of a C library.
+pub fn library_name(family: LibcFamily) -> &'static str {
+    match family {
+        LibcFamily::Glibc => "glibc",
+        LibcFamily::Musl => "musl",
+    }
+}
+
 /// An architecture and the newest version of a C library that wheels may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Platform {

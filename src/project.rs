@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::credentials::{ConfiguredIndex, IndexTool};
 use crate::error::{Diagnose, ExitStatus};
-use crate::packaging::{ExtraName, GroupName, PackageName, Wanted};
+use crate::packaging::{ExtraName, GroupName, PackageName, Wanted, dev_group};
 
 /// Why a project cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +69,26 @@ pub struct Project {
     pub indexes: Vec<ConfiguredIndex>,
     /// How `bundle` is configured here.
     pub configuration: Option<Configuration>,
+}
+
+/// The tool whose configuration gives an index its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexTool {
+    /// `[[tool.uv.index]]`.
+    Uv,
+    /// `[[tool.poetry.source]]`.
+    Poetry,
+}
+
+/// An index that a project configures.
+#[derive(Debug, Clone)]
+pub struct ConfiguredIndex {
+    /// Whose configuration it is.
+    pub tool: IndexTool,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its URL, which may have credentials in it.
+    pub url: String,
 }
 
 /// The table `[tool.bundle]`.
@@ -185,10 +204,6 @@ impl PoetryWire {
         let groups = self.group.keys().chain(standard.keys()).filter(|group| !is_optional(group)).cloned();
         groups.chain(legacy).collect()
     }
-}
-
-fn dev_group() -> GroupName {
-    "dev".parse().expect("`dev` is a valid group name")
 }
 
 #[derive(Deserialize, Default)]

@@ -12,15 +12,14 @@ use std::rc::Rc;
 
 use bundle_launcher::{Libc, PythonClaim, PythonRange};
 
-use crate::credentials::without_credentials;
 use crate::error::{Diagnose, ExitStatus, nearest};
 use crate::fit::{
     Change, Misfits, PYTHON_3_MINORS, Problem, Remedy, TagSets, diagnose, lowest_target, other_pythons,
     with_newest_libc,
 };
 use crate::lock::{
-    Choice, Choices, ConflictItem, Dialect, Edge, EdgeVersions, Location, Lock, Package, PackageIndex, Sdist, Shape,
-    Source, Wheel, WheelOrder,
+    Choice, Choices, ConflictItem, Dialect, Edge, EdgeVersions, Lock, Package, PackageIndex, Sdist, Shape, Source,
+    Wheel, WheelOrder,
 };
 use crate::packaging::{
     ExtraName, GroupName, MarkerEnvironment, PackageName, Tags, TagsError, Version, Wanted, WheelRank, best_tag,
@@ -959,13 +958,4 @@ fn patch_ranges(lock: &Lock, version: (u8, u8), patches: &[u32]) -> Vec<PythonRa
         }
     }
     ranges
-}
-
-/// Where the bytes of a wheel or source distribution are, as `plan` prints it; unknown until an index is asked.
-pub fn printable_location(location: &Location) -> Option<String> {
-    match location {
-        Location::Url(url) => Some(without_credentials(url)),
-        Location::Path(path) => Some(path.display().to_string()),
-        Location::Index(_) => None,
-    }
 }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::{BuildArgs, PlanArgs, SelectionArgs};
-use crate::credentials::ConfiguredIndex;
 use crate::entry_point::{ObjectReference, ObjectReferenceError, is_dotted_name};
 use crate::error::{Diagnose, ExitStatus};
 use crate::freshness;
@@ -16,7 +15,7 @@ use crate::manifest::Manifest;
 use crate::mirror::{MirrorError, Mirrors};
 use crate::packaging::{PackageName, Version, VersionRange, Wanted};
 use crate::platform::{Platform, PlatformError};
-use crate::project::{AppConfiguration, Configuration, Project};
+use crate::project::{AppConfiguration, Configuration, ConfiguredIndex, Project};
 use crate::select::{Roots, did_you_mean};
 use crate::target::{PythonRequest, PythonRequestError, Target};
 use crate::workspace;

@@ -10,7 +10,9 @@ use super::requirement::{Place, Reference, Requirement, normalized, simplified};
 use crate::lock::recorded::{MetadataRecord, RequirementRecord, TreeRecord, UvRecord, Written};
 use crate::lock::{Choice, ConflictItem, Lock, Package, Source};
 use crate::manifest::{GroupEntry, Manifest, OneOrMany, ProjectTable, SourceTable};
-use crate::packaging::{ComparableMarker, ExtraName, GroupName, PackageName, PythonBounds, Version, VersionSpecifiers};
+use crate::packaging::{
+    ComparableMarker, ExtraName, GroupName, PackageName, PythonBounds, Version, VersionSpecifiers, dev_group,
+};
 use crate::workspace;
 
 /// From this revision on, locks name extras and groups without requirements, and leave out dynamic versions.
@@ -440,7 +442,7 @@ impl<'a> Comparison<'a> {
             );
         }
         if !manifest.uv().dev_dependencies.is_empty() {
-            let dev: GroupName = "dev".parse().expect("`dev` is a valid group name");
+            let dev = dev_group();
             let texts = manifest.uv().dev_dependencies.iter().map(String::as_str);
             let more = self.declared(texts, None, Some(&dev), manifest);
             let group = groups.entry(dev).or_insert_with(|| Some(Declared::default()));

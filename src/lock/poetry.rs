@@ -18,7 +18,8 @@ use super::{
 };
 use crate::error::TomlError;
 use crate::packaging::{
-    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, assume_extra, parse_marker, parse_requirement,
+    ExtraName, GroupName, Marker, PackageName, Version, VersionRange, assume_extra, dev_group, parse_marker,
+    parse_requirement,
 };
 
 /// The index of packages that name no source.
@@ -278,7 +279,7 @@ impl Reader {
         self.markers.note_patch_releases(&requires_python.to_string());
         let mut known = HashSet::new();
         for package in &wire.packages {
-            let name = normalized(&package.name)?;
+            let name = package_name(&package.name)?;
             let source = self.source(package)?;
             let identity = (package.version.clone(), source);
             if !known.insert((name.clone(), identity.clone())) {
@@ -291,7 +292,7 @@ impl Reader {
         let mut groups: BTreeSet<GroupName> = pyproject.tool.poetry.group.keys().cloned().collect();
         groups.extend(pyproject.dependency_groups.keys().cloned());
         if !pyproject.tool.poetry.dev_dependencies.is_empty() {
-            groups.insert("dev".parse().expect("`dev` is a valid group name"));
+            groups.insert(dev_group());
         }
         let mut packages = Vec::new();
         for (index, package) in wire.packages.iter().enumerate() {
@@ -353,7 +354,7 @@ impl Reader {
         files: &FilesByName,
         is_list: bool,
     ) -> Result<Package, String> {
-        let name = normalized(&wire.name)?;
+        let name = package_name(&wire.name)?;
         let (version, source) = self.locked[index].clone();
         let mut wheels = Vec::new();
         let mut sdist = None;
@@ -392,7 +393,7 @@ impl Reader {
             })
             .collect();
         for (dependency, entries) in &wire.dependencies {
-            let dependency = normalized(dependency)?;
+            let dependency = package_name(dependency)?;
             for entry in flattened(entries) {
                 if !entry.optional {
                     package.dependencies.extend(self.edge(&dependency, &entry)?);
@@ -448,7 +449,7 @@ impl Reader {
         }
         let mut optional: BTreeMap<PackageName, Vec<DependencyWire>> = BTreeMap::new();
         for (name, entries) in poetry.dependencies.iter().filter(|(name, _)| *name != "python") {
-            let name = normalized(name)?;
+            let name = package_name(name)?;
             for entry in flattened(entries) {
                 if entry.optional {
                     optional.entry(name.clone()).or_default().push(entry);
@@ -477,13 +478,13 @@ impl Reader {
                 }
             }
         }
-        let dev: GroupName = "dev".parse().expect("`dev` is a valid group name");
+        let dev = dev_group();
         let legacy = (!poetry.dev_dependencies.is_empty()).then_some((&dev, &poetry.dev_dependencies));
         let groups = poetry.group.iter().map(|(group, table)| (group, &table.dependencies));
         for (group, dependencies) in groups.chain(legacy) {
             let edges = root.groups.entry(group.clone()).or_default();
             for (name, entries) in dependencies.iter().filter(|(name, _)| *name != "python") {
-                let name = normalized(name)?;
+                let name = package_name(name)?;
                 for entry in flattened(entries) {
                     edges.extend(self.edge(&name, &entry)?);
                 }
@@ -558,7 +559,7 @@ fn same_path(a: &Path, b: &Path) -> bool {
     a.components().collect::<PathBuf>() == b.components().collect::<PathBuf>()
 }
 
-fn normalized(name: &str) -> Result<PackageName, String> {
+fn package_name(name: &str) -> Result<PackageName, String> {
     name.parse().map_err(|_| format!("package name `{name}` is not valid"))
 }
 
@@ -598,7 +599,7 @@ impl FilesByName {
         }
         let mut by_name: HashMap<PackageName, Vec<FileWire>> = HashMap::new();
         for (name, files) in files {
-            by_name.entry(normalized(&name)?).or_default().extend(files);
+            by_name.entry(package_name(&name)?).or_default().extend(files);
         }
         Ok(Self { by_name })
     }

@@ -436,3 +436,16 @@ fn locks_that_contradict_themselves_are_refused() {
         sandbox(&nonsense, version).bundle(&["plan"]).fails_with(3).says(&["^^1"]);
     }
 }
+
+#[test]
+fn the_wheel_is_the_one_that_poetry_takes() {
+    // Poetry looks at build tags before tags, uv and pip the other way round.
+    let wheels = ["cp311-cp311-manylinux2014_x86_64", "1-py3-none-any", "2-py3-none-manylinux2014_x86_64"];
+    let files = |package: Locked| wheels.iter().fold(package, |package, tags| package.wheel(tags));
+    let project = PoetryProject::of_dependencies("thing = \"*\"", "").package(files(Locked::new("thing", "1.0")));
+    for version in LOCK_VERSIONS {
+        let plan = sandbox(&project, version).bundle(&["plan", "--json"]).success().json();
+        let packages = plan["targets"][0]["packages"].as_array().expect("packages");
+        assert_eq!(packages[0]["filename"], "thing-1.0-2-py3-none-manylinux2014_x86_64.whl", "lock version {version}");
+    }
+}
